@@ -1,0 +1,283 @@
+# Copyright: (c) 2026, The mlops.platform maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One role: its state in one query, and the statements that turn it into the wanted one."""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.mlops.platform.plugins.module_utils import postgresql_scram as scram
+from ansible_collections.mlops.platform.plugins.module_utils.postgresql import (
+    DROP_RACES,
+    RACES,
+    PostgresqlError,
+    Secret,
+    Server,
+    check_name,
+    retried,
+    sql,
+)
+
+ATTRIBUTES = ("login", "superuser", "createdb", "createrole", "inherit", "replication", "bypassrls")
+# the least that `SET scram_iterations` allows is 1; a verifier of fewer than RFC 7677's 4096 is the administrator's explicit choice
+SETTINGS_16 = 160000
+# Their values are lists of names (GUC_LIST_QUOTE; the same list is in pg_dump's variable_is_guc_list_quote)
+LIST_SETTINGS = {
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+}
+# inherit_option and set_option came with 16: to_jsonb gives NULL for a column that is not there
+STATE = """
+SELECT pg_catalog.json_build_object(
+  'exists', r.oid IS NOT NULL,
+  'login', r.rolcanlogin, 'superuser', r.rolsuper, 'createdb', r.rolcreatedb, 'createrole', r.rolcreaterole,
+  'inherit', r.rolinherit, 'replication', r.rolreplication, 'bypassrls', r.rolbypassrls,
+  'connection_limit', r.rolconnlimit,
+  'valid_until', coalesce(r.rolvaliduntil, 'infinity')::text,
+  'valid_until_wanted', w.valid_until::text,
+  'valid_until_same', coalesce(r.rolvaliduntil, 'infinity') = w.valid_until,
+  'verifier', r.rolpassword,
+  'comment', coalesce(pg_catalog.shobj_description(r.oid, 'pg_authid'), ''),
+  'settings', coalesce((SELECT setconfig FROM pg_catalog.pg_db_role_setting WHERE setdatabase = 0 AND setrole = r.oid), '{}'),
+  'memberships', coalesce((
+    SELECT pg_catalog.json_agg(pg_catalog.json_build_object('role', g.rolname, 'grantor', b.rolname, 'admin', m.admin_option,
+             'inherit', pg_catalog.to_jsonb(m) -> 'inherit_option', 'set', pg_catalog.to_jsonb(m) -> 'set_option') ORDER BY g.rolname, b.rolname)
+    FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid LEFT JOIN pg_catalog.pg_roles b ON b.oid = m.grantor
+    WHERE m.member = r.oid), '[]'),
+  'missing', ARRAY(SELECT n FROM pg_catalog.unnest(%(member_of)s::text[]) n WHERE n NOT IN (SELECT rolname FROM pg_catalog.pg_roles)),
+  'dependents', (SELECT count(*) FROM pg_catalog.pg_shdepend WHERE refclassid = 'pg_catalog.pg_authid'::regclass AND refobjid = r.oid
+                   AND classid <> 'pg_catalog.pg_auth_members'::regclass),
+  'iterations', pg_catalog.current_setting('scram_iterations', true))
+FROM (SELECT %(valid_until)s::timestamptz AS valid_until) w LEFT JOIN pg_catalog.{roles} r ON r.rolname = %(name)s
+"""
+
+
+def problems(params):
+    """Raise PostgresqlError for what can be refused before anything is sent."""
+    check_name("name", params["name"])
+    for group in params["member_of"] or []:
+        check_name("member_of", group)
+        if group == params["name"]:
+            raise PostgresqlError(f"member_of: the role {group} cannot be a member of itself. Take it out of the list.")
+    password = params["password"]
+    if password is not None and scram.problem(password):
+        raise PostgresqlError(f"The password of the role {params['name']} {scram.problem(password)}")
+    if params["connection_limit"] is not None and params["connection_limit"] < -1:
+        raise PostgresqlError("connection_limit is less than -1: give -1 (no limit), 0 or a number of connections.")
+
+
+def ensure(module):
+    """Make the role what the module's parameters say; return the module's result. Raises PostgresqlError."""
+    params = module.params
+    problems(params)
+    server = Server(params)
+    try:
+        return retried(lambda: _attempt(module, server))
+    finally:
+        server.close()
+
+
+def _attempt(module, server):
+    params, absent = module.params, module.params["state"] == "absent"
+    state = read(server, params)
+    if absent:
+        statements, before, after = drop(params, state), {}, {}
+        before = {"name": params["name"]} if state["exists"] else {}
+        if statements and module.check_mode and state["dependents"]:
+            raise PostgresqlError(
+                f'The server would refuse: DROP ROLE "{params["name"]}": {state["dependents"]} objects or privileges depend on it. '
+                "Hand them over first, in every database: REASSIGN OWNED BY ... TO ...; DROP OWNED BY ..."
+            )
+    else:
+        same = password_is_same(module, state)
+        statements, before, after = plan(server, params, state, same)
+        if module.check_mode and state["missing"]:
+            module.warn(f"member_of: no such role yet: {', '.join(state['missing'])}. A real run fails unless it is created before.")
+    queries = server.shown(statements)
+    if statements and not module.check_mode:
+        server.execute(statements, DROP_RACES if absent else RACES)
+    return {"changed": bool(statements), "queries": queries, "diff": {"before": before, "after": after}}
+
+
+def read(server, params):
+    """Return the role's state as a dict; `verifier` holds the stored password where it was asked for and is readable."""
+    values = {"name": params["name"], "valid_until": params["valid_until"], "member_of": params["member_of"] or []}
+    if params["password"] is not None and params["state"] == "present":
+        try:
+            return {**server.read(STATE.format(roles="pg_authid"), values), "readable": True}
+        except PostgresqlError as error:
+            if error.sqlstate != "42501":
+                raise
+    return {**server.read(STATE.format(roles="pg_roles"), values), "readable": False}
+
+
+def password_is_same(module, state):
+    """Tell whether the role has the wanted password already (True also where none is wanted).
+
+    Where pg_authid cannot be read (managed servers) the only proof is a login with it; where that proves nothing, the password is set,
+    and a warning says that every run will set it.
+    """
+    params = module.params
+    password = params["password"]
+    if password is None:
+        return True
+    if not state["exists"]:
+        return False
+    if state["readable"]:
+        return scram.verifies(password, state["verifier"])
+    reason = "the verifier of a role can only be compared where pg_authid is readable"
+    if not scram.VERIFIER.match(password):
+        try:
+            trial = Server(params, user=params["name"], password=password)
+        except PostgresqlError as error:
+            reason = str(error)
+            if "password authentication failed" in reason:
+                return False
+        else:
+            used = trial.connection.info.used_password
+            trial.close()
+            if used:
+                return True
+            reason = "the server let the role in without asking for its password"
+    module.warn(f"Whether the password of {params['name']} is the wanted one cannot be found out, so it is set on every run: {reason}")
+    return False
+
+
+def drop(params, state):
+    """Return the statements that remove the role."""
+    return [["DROP ROLE", sql.Identifier(params["name"])]] if state["exists"] else []
+
+
+def plan(server, params, state, same_password):
+    """Return (statements, before, after): what is to be run, and the two sides of the diff."""
+    name = sql.Identifier(params["name"])
+    before, after = ({"name": params["name"]} if state["exists"] else {}), {"name": params["name"]}
+    words = []
+    for option in ATTRIBUTES:
+        if params[option] is not None and params[option] != state[option]:
+            words.append(option.upper() if params[option] else "NO" + option.upper())
+            before[option], after[option] = state[option], params[option]
+    if params["connection_limit"] is not None and params["connection_limit"] != state["connection_limit"]:
+        words += ["CONNECTION LIMIT", sql.Literal(params["connection_limit"])]
+        before["connection_limit"], after["connection_limit"] = state["connection_limit"], params["connection_limit"]
+    if params["valid_until"] is not None and not (state["exists"] and state["valid_until_same"]):
+        words += ["VALID UNTIL", sql.Literal(params["valid_until"])]
+        before["valid_until"], after["valid_until"] = state["valid_until"], state["valid_until_wanted"]
+    if not same_password:
+        iterations = int(state["iterations"] or scram.ITERATIONS)
+        words += ["PASSWORD", Secret(scram.verifier(params["password"], iterations))]
+        after["password"] = "changed"
+    statements = []
+    if not state["exists"]:
+        statements.append(["CREATE ROLE", name, *words])
+        before = {}
+    elif words:
+        statements.append(["ALTER ROLE", name, *words])
+    statements += _memberships(server, params, state, before, after)
+    statements += _settings(params, state, before, after)
+    comment = params["comment"]
+    if comment is not None and comment != state["comment"]:
+        statements.append(["COMMENT ON ROLE", name, "IS", sql.Literal(comment or None)])
+        before["comment"], after["comment"] = state["comment"], comment
+    return statements, (before if state["exists"] else {}), after
+
+
+def _memberships(server, params, state, before, after):
+    """Return the GRANTs and REVOKEs of memberships. Since 16 one membership can be granted several times, by different roles."""
+    if params["member_of"] is None:
+        return []
+    name, statements = sql.Identifier(params["name"]), []
+    modern = server.version >= SETTINGS_16
+    options = {key: value for key, value in (params["member_of_options"] or {}).items() if value is not None}
+    if not modern and set(options) - {"admin"}:
+        raise PostgresqlError(f"member_of_options: inherit and set need PostgreSQL 16; this server is {server.version // 10000}. Leave them out.")
+    grants = {}
+    for grant in state["memberships"]:
+        grants.setdefault(grant["role"], []).append(grant)
+
+    def by(grant):
+        return ["GRANTED BY", sql.Identifier(grant["grantor"])] if modern and grant["grantor"] else []
+
+    for role in dict.fromkeys(params["member_of"]):
+        have = grants.get(role, [])
+        if not have:
+            wanted = {key: value for key, value in options.items() if modern or value}
+            statements.append(["GRANT", sql.Identifier(role), "TO", name, *_with(wanted, modern)])
+            continue
+        # True: one grant that says so is enough. False: none may say so.
+        lacking = {key: True for key, value in options.items() if value and not any(grant[key] for grant in have)}
+        for number, grant in enumerate(have):
+            change = {key: False for key, value in options.items() if not value and grant[key]}
+            if number == 0:
+                change.update(lacking)
+            if change and not modern and not change["admin"]:
+                statements.append(["REVOKE ADMIN OPTION FOR", sql.Identifier(role), "FROM", name])
+            elif change:
+                statements.append(["GRANT", sql.Identifier(role), "TO", name, *_with(change, modern), *by(grant)])
+    if params["member_of_purge"]:
+        for role in sorted(set(grants) - set(params["member_of"])):
+            statements += [["REVOKE", sql.Identifier(role), "FROM", name, *by(grant)] for grant in grants[role]]
+    if statements:
+        before["member_of"] = sorted(grants)
+        after["member_of"] = sorted(set(params["member_of"]) | (set() if params["member_of_purge"] else set(grants)))
+        if options:
+            after["member_of_options"] = options
+    return statements
+
+
+def _with(options, modern):
+    """Return the WITH clause of a GRANT of a role."""
+    if not options:
+        return []
+    if not modern:
+        return ["WITH ADMIN OPTION"]
+    return ["WITH", ", ".join(f"{key.upper()} {'TRUE' if value else 'FALSE'}" for key, value in sorted(options.items()))]
+
+
+def names(value):
+    """Return the names in the text of a setting that is a list of them, as the server reads it: search_path = '"$user", Public'."""
+    found = []
+    for match in re.finditer(r'\s*(?:"((?:[^"]|"")*)"|([^,"]*))\s*(?:,|\Z)', value):
+        if match[1] is not None:
+            found.append(match[1].replace('""', '"'))
+        elif match[2].strip():
+            found.append(match[2].strip().lower())
+    return found
+
+
+def _settings(params, state, before, after):
+    """Return the ALTER ROLE ... SET and RESET; a value of None resets the parameter."""
+    name, statements = sql.Identifier(params["name"]), []
+    current = {}
+    for entry in state["settings"]:
+        key, _equals, value = entry.partition("=")
+        current[key.lower()] = value
+    for key, value in (params["settings"] or {}).items():
+        check_name("settings", key)
+        have = current.get(key.lower())
+        if value is None:
+            if have is None:
+                continue
+            change = ["ALTER ROLE", name, "RESET", sql.Identifier(*key.split("."))]
+        else:
+            # YAML's true is on, as everywhere in PostgreSQL; its lists are lists
+            value = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+            listed = key.lower() in LIST_SETTINGS
+            if listed:
+                value = [str(item) for item in value] if isinstance(value, list) else names(str(value))
+                same = have is not None and names(have) == value
+            else:
+                value = ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
+                same = have == value
+            if same:
+                continue
+            literals = [part for item in value for part in (",", sql.Literal(item))][1:] if listed and value else [sql.Literal(value or "")]
+            change = ["ALTER ROLE", name, "SET", sql.Identifier(*key.split(".")), "TO", *literals]
+        statements.append(change)
+        before.setdefault("settings", {})[key] = have
+        after.setdefault("settings", {})[key] = value
+    return statements

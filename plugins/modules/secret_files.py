@@ -1,0 +1,255 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The mlops.platform maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: secrets of one installation, one file each, generated once and read back afterwards."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: secret_files
+short_description: Keep the secrets of an installation in files, generated once
+version_added: 0.1.0
+author: [The mlops.platform maintainers (@mlops-platform)]
+description:
+  - Makes sure that every named secret exists as one file below O(directory), readable by its owner alone, and returns all of them.
+  - A secret that has a file is read back. One that has none is generated from the operating system's random source, or taken from
+    O(given).
+  - A file is written whole beside its place and renamed, so that a run that is killed leaves the old secret or the new one.
+options:
+  directory:
+    description:
+      - Where the files stand. It is created with mode V(0700) when it is missing.
+    type: path
+    required: true
+  owner:
+    description:
+      - The user who owns the directory and the files. Needs root where it is not the user who runs the module.
+      - Unset means the user who runs the module.
+    type: str
+  secrets:
+    description:
+      - The secrets by name. A name is a file name of letters, digits, V(_), V(-) and V(.).
+      - Each value is a dictionary with the optional keys C(length) (characters to generate, 16 to 512, default 40), C(charset)
+        (V(alphanumeric), the default, or V(hex)) and C(min_length) (a given value must have at least so many characters, default 1).
+    type: dict
+    required: true
+  given:
+    description:
+      - Values by name of a secret, which replace what is stored. An empty one means to keep or generate.
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    support: full
+    details: Secrets that do not exist yet are returned as a real run would, but are other ones than a real run generates.
+  diff_mode:
+    support: full
+    details: The diff names the secrets that are generated or replaced and shows none of them.
+  idempotent:
+    support: full
+extends_documentation_fragment:
+  - mlops.platform.attributes
+notes:
+  - Set C(no_log) on the task. Without it the values are masked in the result as well, so that nothing can show them.
+seealso:
+  - plugin: ansible.builtin.password
+    plugin_type: lookup
+"""
+
+EXAMPLES = r"""
+- name: Keep the secrets of a service
+  mlops.platform.secret_files:
+    directory: "{{ secrets_directory }}"
+    secrets:
+      database_password: {}
+      signing_key:
+        charset: hex
+        length: 64
+      admin_password:
+        min_length: 12
+    given:
+      admin_password: "{{ admin_password | default('') }}"
+  register: service_secrets
+  no_log: true
+"""
+
+RETURN = r"""
+secrets:
+  description: Every secret by name, as it is in effect after the run.
+  returned: success
+  type: dict
+  sample: {"database_password": "k3vQ..."}
+previous:
+  description:
+    - What a given value replaced, by name, until the file C(NAME.previous) is removed.
+    - A server that still has the old password is told the new one with it, also when an earlier run was killed in between.
+  returned: success
+  type: dict
+  sample: {}
+generated:
+  description: Names of the secrets that were generated, or would be.
+  returned: success
+  type: list
+  elements: str
+  sample: [signing_key]
+replaced:
+  description: Names of the secrets that got a given value in place of another one, or would.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+"""
+
+import os
+import pwd
+import re
+import secrets
+import string
+
+from ansible.module_utils.basic import AnsibleModule
+
+CHARSETS = {"alphanumeric": string.ascii_letters + string.digits, "hex": "0123456789abcdef"}
+KEYS = {"length", "charset", "min_length"}
+# 40 alphanumeric characters hold 238 bits: more than any hash that they are put through
+DEFAULT_LENGTH = 40
+
+
+class SecretError(Exception):
+    """A request that cannot be met; its text says what would be right."""
+
+
+def wanted(name, spec, value):
+    """Return the checked specification of one secret, and the value that was given for it, as a dict with all of KEYS and value.
+
+    Raises SecretError that names the secret, what is wrong with it and what would be right; never with the secret itself.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise SecretError(f"secret {name!r}: the name must be letters, digits, '_', '-' and '.'")
+    spec = dict(spec or {})
+    if set(spec) - KEYS:
+        raise SecretError(f"secret {name}: unknown keys {sorted(set(spec) - KEYS)}; known are {sorted(KEYS)}")
+    spec = {"value": value, "length": DEFAULT_LENGTH, "charset": "alphanumeric", "min_length": 1, **spec}
+    if spec["charset"] not in CHARSETS:
+        raise SecretError(f"secret {name}: charset must be one of {sorted(CHARSETS)}")
+    if not 16 <= int(spec["length"]) <= 512:
+        raise SecretError(f"secret {name}: length must be between 16 and 512")
+    if value is not None and not isinstance(value, str):
+        raise SecretError(f"secret {name}: the value must be a string; put it in quotes")
+    if value:
+        if len(value) < int(spec["min_length"]):
+            raise SecretError(f"secret {name}: the given value has {len(value)} characters and needs at least {spec['min_length']}")
+        if any(ord(c) < 32 or ord(c) == 127 for c in value):
+            raise SecretError(f"secret {name}: the given value has a control character (a line break?): no environment file can carry it")
+    return spec
+
+
+def read(path):
+    """Return the secret in the file `path`, or None where there is no such file. Raises OSError when it cannot be read."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read().rstrip("\n") or None
+    except FileNotFoundError:
+        return None
+
+
+def write(path, value, uid):
+    """Write `value` to `path` with mode 0600, owned by `uid` where that is given, whole or not at all. Raises OSError."""
+    temporary = f"{path}.new"
+    if os.path.lexists(temporary):
+        os.unlink(temporary)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(value + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    if uid is not None:
+        os.chown(temporary, uid, -1)
+    os.rename(temporary, path)
+
+
+def tighten(path, mode, uid, check):
+    """Bring mode and owner of `path` to `mode` and `uid`; return whether that was (or, with `check`, would be) a change."""
+    status = os.lstat(path)
+    wrong_mode = (status.st_mode & 0o7777) != mode
+    wrong_owner = uid is not None and status.st_uid != uid
+    if not check:
+        if wrong_owner:
+            os.chown(path, uid, -1)
+        if wrong_mode:
+            os.chmod(path, mode)
+    return wrong_mode or wrong_owner
+
+
+def keep(directory, specs, uid, check):
+    """Bring the files of all `specs` below `directory` to their state; return the result's values. Raises OSError."""
+    result = {"changed": False, "secrets": {}, "previous": {}, "generated": [], "replaced": []}
+    if not os.path.isdir(directory):
+        result["changed"] = True
+        if not check:
+            os.makedirs(directory, mode=0o700)
+    if os.path.isdir(directory):
+        result["changed"] |= tighten(directory, 0o700, uid, check)
+    for name, spec in sorted(specs.items()):
+        path = os.path.join(directory, name)
+        old = read(path)
+        new = spec["value"] or old
+        if new is None:
+            new = "".join(secrets.choice(CHARSETS[spec["charset"]]) for unused in range(int(spec["length"])))
+            result["generated"].append(name)
+        elif old is not None and new != old:
+            result["replaced"].append(name)
+        if new != old:
+            result["changed"] = True
+            if not check:
+                if old is not None:
+                    write(path + ".previous", old, uid)
+                write(path, new, uid)
+        if os.path.lexists(path):
+            result["changed"] |= tighten(path, 0o600, uid, check)
+        previous = old if name in result["replaced"] else read(path + ".previous")
+        if previous:
+            result["previous"][name] = previous
+        result["secrets"][name] = new
+    return result
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "directory": {"type": "path", "required": True},
+            "owner": {"type": "str"},
+            # names and lengths only: masking them would mask the result's keys
+            "secrets": {"type": "dict", "required": True, "no_log": False},
+            "given": {"type": "dict", "default": {}, "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    names, given = module.params["secrets"], module.params["given"]
+    owner = module.params["owner"]
+    try:
+        unknown = sorted(set(given) - set(names))
+        if unknown:
+            raise SecretError(f"given: {unknown} are not among the secrets {sorted(names)}")
+        specs = {name: wanted(name, spec, given.get(name)) for name, spec in names.items()}
+        uid = pwd.getpwnam(owner).pw_uid if owner else None
+        result = keep(module.params["directory"], specs, uid if uid != os.geteuid() else None, module.check_mode)
+    except SecretError as error:
+        module.fail_json(msg=str(error))
+    except KeyError:
+        module.fail_json(msg=f"owner: there is no user {owner!r} on this host; create it first")
+    except (OSError, UnicodeDecodeError) as error:
+        module.fail_json(msg=f"cannot keep the secrets in {module.params['directory']}: {error}")
+    if module._diff:
+        names = [f"{n}: generated" for n in result["generated"]] + [f"{n}: replaced by the given value" for n in result["replaced"]]
+        result["diff"] = {"before": "", "after": "".join(f"{line}\n" for line in names)}
+    if module.no_log:
+        # the values must reach the next task; no_log of this one keeps them from the output
+        module.no_log_values.clear()
+    else:
+        module.no_log_values.update([*result["secrets"].values(), *result["previous"].values()])
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
