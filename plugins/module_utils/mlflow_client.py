@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import json as jsonlib
+import re
 from urllib.parse import quote, urlencode
 
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow_http import HttpTransport, MlflowError, plain_words
@@ -107,6 +108,12 @@ class MlflowClient:
         if isinstance(answer, dict):
             error_code = answer.get("error_code")
             message = answer.get("message") or answer.get("detail")
+        if isinstance(message, str):
+            # SQLAlchemy adds the statement with its values to a database's words: a password's hash, for one
+            message = re.split(r"\s*\[SQL:", message)[0]
+        if 300 <= response.status < 400:
+            # without its query, which may carry a login's state
+            message = f"redirects to {response.headers.get('location', 'nowhere').partition('?')[0]}"
         message = plain_words(message if isinstance(message, str) else response.text) or f"HTTP {response.status} with an empty body"
         return MlflowError("http", self._scrub(message), status_code=response.status, error_code=error_code, headers=response.headers)
 

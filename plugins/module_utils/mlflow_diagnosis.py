@@ -1,6 +1,9 @@
 # Copyright: (c) 2026, The mlops.platform maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""From a failed request to the cause of the failure. Found by experiment with MLflow 3.17.2 and held to its recorded answers in the tests."""
+"""From a failed request to the cause of the failure.
+
+Found by experiment with MLflow 3.17.2; the tests hold it to that server's recorded answers.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +54,11 @@ def cause_of(step, error, connection):
         return "rate_limited"
     if step == ARTIFACT and error.error_code and status not in (400, 404):
         return _first(_ARTIFACT_WORDS, words) or ("artifact_credentials" if status in (401, 403) else "artifact_error")
+    if step != ARTIFACT and error.error_code:
+        # whatever the status: MLflow answers 400 to some of the database's errors
+        known = _first(_DATABASE_WORDS, words)
+        if known or error.error_code == "TEMPORARILY_UNAVAILABLE":
+            return known or "db_unavailable"
     if status in (401, 403, 407):
         return _refusal(step, error, connection)
     if status >= 500:
@@ -70,13 +78,13 @@ def artifact_cause(put_error, list_error, connection):
     """
     cause = cause_of(ARTIFACT, put_error, connection)
     if cause not in ("artifact_error", "server_error"):
-        return cause, put_error.message
+        return cause, put_error.words
     if list_error is None:
-        return "artifact_refused", put_error.message
+        return "artifact_refused", put_error.words
     listed = cause_of(ARTIFACT, list_error, connection)
     if listed.startswith("artifact_"):
-        return listed, put_error.message if put_error.message == list_error.message else f"{put_error.message}; listing: {list_error.message}"
-    return cause, put_error.message
+        return listed, put_error.words if put_error.message == list_error.message else f"{put_error.words}; listing: {list_error.words}"
+    return cause, put_error.words
 
 
 def is_proxy_off(error):
@@ -118,12 +126,6 @@ def _refusal(step, error, connection):
 
 
 def _server_failure(step, error):
-    if step != ARTIFACT:
-        known = _first(_DATABASE_WORDS, error.message)
-        if known:
-            return known
-        if error.error_code == "TEMPORARILY_UNAVAILABLE":
-            return "db_unavailable"
     if error.status_code in (502, 503, 504) and not error.error_code:
         return "bad_gateway"
     return "artifact_error" if step == ARTIFACT else "server_error"

@@ -49,6 +49,11 @@ class MlflowError(Exception):
         self.cause = cause
         self.headers = headers or {}
 
+    @property
+    def words(self):
+        """Return the message with the HTTP status before it, where there was one."""
+        return f"HTTP {self.status_code}: {self.message}" if self.status_code else self.message
+
 
 class Response:
     """A complete answer: status, headers (names in lower case), body (bytes)."""

@@ -17,21 +17,27 @@ MASK = "********"
 NAME_BYTES = 63
 # the oldest server that the modules are written for: DROP DATABASE ... WITH (FORCE) came with 13
 OLDEST = 130000
-# What another session that did the same thing first makes the server say: duplicate_object, unique_violation, duplicate_database,
-# internal_error ("tuple concurrently updated"), and, for a drop, undefined_object and invalid_catalog_name.
-RACES = {"42710", "23505", "42P04", "XX000"}
+# What another session that does the same thing makes the server say: duplicate_object, unique_violation, duplicate_database,
+# internal_error ("tuple concurrently updated"), deadlock_detected; for a drop also undefined_object and invalid_catalog_name.
+RACES = {"42710", "23505", "42P04", "XX000", "40P01"}
 DROP_RACES = RACES | {"42704", "3D000"}
 
 # words of libpq and of the server -> what the user can do about them; the first match counts
 HINTS = (
     ("no password supplied", "Set login_password (or PGPASSWORD)."),
-    ("password authentication failed", "Check login_user and login_password; the server gives the same answer when the role does not exist."),
+    (
+        "password authentication failed",
+        "Check login_user and login_password; the server gives the same answer when the role does not exist.",
+    ),
     ("no pg_hba.conf entry", "Allow this address, user and database in the server's pg_hba.conf, or set ssl_mode as its entry demands."),
     ("translate host name", "Check the spelling of login_host and the name service of the host that runs the module."),
     ("refused", "Check login_host and login_port, and that the server runs and listens there (listen_addresses)."),
     ("No such file or directory", "No server listens on that socket: set login_unix_socket to its directory, or login_host for TCP."),
     ("timeout expired", "The host does not answer: check login_host, login_port and firewalls, or raise connect_timeout."),
-    ("does not support SSL", "The server has TLS switched off: enable it there, or set ssl_mode=prefer or disable if the network is trusted."),
+    (
+        "does not support SSL",
+        "The server has TLS switched off: enable it there, or set ssl_mode=prefer or disable if the network is trusted.",
+    ),
     ("root certificate file", "Set ca_cert to the file with the certificate of the authority that signed the server's."),
     ("certificate", "Check that ca_cert holds the authority of the server's certificate, and that login_host is a name in it."),
     ("SSL", "Check ssl_mode and ca_cert against what the server offers."),
@@ -53,7 +59,13 @@ STATE_HINTS = {
 
 
 class PostgresqlError(Exception):
-    """What failed, in words that a module can end with; `queries` are those that ran before it."""
+    """What failed, in words that a module can end with.
+
+    `queries` ran before it; `words` are those of libpq or the server alone; `sqlstate` is the server's code, where it gave one.
+    """
+
+    sqlstate = None
+    words = ""
 
     def __init__(self, message, queries=()):
         super().__init__(message)
@@ -156,11 +168,12 @@ class Server:
             words = " ".join(str(error).split())
             where = f"{options['host'] or 'the local socket'}, port {options['port']}, database {options['dbname']}"
             hint = next((advice for text, advice in HINTS if text in words), "")
-            message = f"Cannot connect to PostgreSQL at {where}, as {options['user']}: {words}. {hint}".replace("..", ".").strip()
+            failure = PostgresqlError(f"Cannot connect to PostgreSQL at {where}, as {options['user']}: {words.rstrip('.')}. {hint}".strip())
+            failure.words = words
         else:
-            message = None
-        if message:
-            raise PostgresqlError(message)
+            failure = None
+        if failure:
+            raise failure
         # no BEGIN around a read: a call that changes nothing costs one statement
         self.connection.autocommit = True
         self.version = self.connection.server_version

@@ -19,8 +19,8 @@ from ansible_collections.mlops.platform.plugins.module_utils.postgresql import (
 )
 
 ATTRIBUTES = ("login", "superuser", "createdb", "createrole", "inherit", "replication", "bypassrls")
-# the least that `SET scram_iterations` allows is 1; a verifier of fewer than RFC 7677's 4096 is the administrator's explicit choice
-SETTINGS_16 = 160000
+# 16 gave memberships the options INHERIT and SET, and a grantor each
+MODERN = 160000
 # Their values are lists of names (GUC_LIST_QUOTE; the same list is in pg_dump's variable_is_guc_list_quote)
 LIST_SETTINGS = {
     "local_preload_libraries",
@@ -30,30 +30,35 @@ LIST_SETTINGS = {
     "temp_tablespaces",
     "unix_socket_directories",
 }
-# inherit_option and set_option came with 16: to_jsonb gives NULL for a column that is not there
-STATE = """
-SELECT pg_catalog.json_build_object(
-  'exists', r.oid IS NOT NULL,
+# What is read of a role r: the always wanted, then what an option needs. A new session has no catalogue in its cache, so that each one
+# that is not asked for counts. inherit_option and set_option came with 16: to_jsonb gives NULL for a column that is not there.
+STATE = {
+    None: """
+  'exists', r.oid IS NOT NULL, 'connection_limit', r.rolconnlimit,
   'login', r.rolcanlogin, 'superuser', r.rolsuper, 'createdb', r.rolcreatedb, 'createrole', r.rolcreaterole,
-  'inherit', r.rolinherit, 'replication', r.rolreplication, 'bypassrls', r.rolbypassrls,
-  'connection_limit', r.rolconnlimit,
-  'valid_until', coalesce(r.rolvaliduntil, 'infinity')::text,
-  'valid_until_wanted', w.valid_until::text,
-  'valid_until_same', coalesce(r.rolvaliduntil, 'infinity') = w.valid_until,
-  'verifier', r.rolpassword,
-  'comment', coalesce(pg_catalog.shobj_description(r.oid, 'pg_authid'), ''),
-  'settings', coalesce((SELECT setconfig FROM pg_catalog.pg_db_role_setting WHERE setdatabase = 0 AND setrole = r.oid), '{}'),
+  'inherit', r.rolinherit, 'replication', r.rolreplication, 'bypassrls', r.rolbypassrls""",
+    "password": """
+  'verifier', r.rolpassword, 'iterations', pg_catalog.current_setting('scram_iterations', true)""",
+    "valid_until": """
+  'valid_until', coalesce(r.rolvaliduntil, 'infinity')::text, 'valid_until_wanted', (%(valid_until)s::timestamptz)::text,
+  'valid_until_same', coalesce(r.rolvaliduntil, 'infinity') = %(valid_until)s::timestamptz""",
+    "comment": """
+  'comment', coalesce(pg_catalog.shobj_description(r.oid, 'pg_authid'), '')""",
+    "settings": """
+  'settings', coalesce((SELECT setconfig FROM pg_catalog.pg_db_role_setting WHERE setdatabase = 0 AND setrole = r.oid), '{}')""",
+    "member_of": """
   'memberships', coalesce((
-    SELECT pg_catalog.json_agg(pg_catalog.json_build_object('role', g.rolname, 'grantor', b.rolname, 'admin', m.admin_option,
-             'inherit', pg_catalog.to_jsonb(m) -> 'inherit_option', 'set', pg_catalog.to_jsonb(m) -> 'set_option') ORDER BY g.rolname, b.rolname)
-    FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid LEFT JOIN pg_catalog.pg_roles b ON b.oid = m.grantor
-    WHERE m.member = r.oid), '[]'),
-  'missing', ARRAY(SELECT n FROM pg_catalog.unnest(%(member_of)s::text[]) n WHERE n NOT IN (SELECT rolname FROM pg_catalog.pg_roles)),
+    SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+             'role', pg_catalog.pg_get_userbyid(m.roleid), 'grantor', pg_catalog.pg_get_userbyid(m.grantor), 'admin', m.admin_option,
+             'inherit', pg_catalog.to_jsonb(m) -> 'inherit_option', 'set', pg_catalog.to_jsonb(m) -> 'set_option')
+           ORDER BY m.roleid, m.grantor)
+    FROM pg_catalog.pg_auth_members m WHERE m.member = r.oid), '[]'),
+  'missing', ARRAY(SELECT n FROM pg_catalog.unnest(%(member_of)s::text[]) n WHERE n NOT IN (SELECT rolname FROM pg_catalog.pg_roles))""",
+}
+DEPENDENTS = """
   'dependents', (SELECT count(*) FROM pg_catalog.pg_shdepend WHERE refclassid = 'pg_catalog.pg_authid'::regclass AND refobjid = r.oid
-                   AND classid <> 'pg_catalog.pg_auth_members'::regclass),
-  'iterations', pg_catalog.current_setting('scram_iterations', true))
-FROM (SELECT %(valid_until)s::timestamptz AS valid_until) w LEFT JOIN pg_catalog.{roles} r ON r.rolname = %(name)s
-"""
+                   AND classid <> 'pg_catalog.pg_auth_members'::regclass)"""
+QUERY = "SELECT pg_catalog.json_build_object({}) FROM (SELECT 1) one LEFT JOIN pg_catalog.{} r ON r.rolname = %(name)s"
 
 
 def problems(params):
@@ -95,24 +100,26 @@ def _attempt(module, server):
     else:
         same = password_is_same(module, state)
         statements, before, after = plan(server, params, state, same)
-        if module.check_mode and state["missing"]:
+        if module.check_mode and state.get("missing"):
             module.warn(f"member_of: no such role yet: {', '.join(state['missing'])}. A real run fails unless it is created before.")
-    queries = server.shown(statements)
     if statements and not module.check_mode:
         server.execute(statements, DROP_RACES if absent else RACES)
-    return {"changed": bool(statements), "queries": queries, "diff": {"before": before, "after": after}}
+    queries = server.shown(statements) if module.check_mode else server.queries
+    return {"changed": bool(queries), "queries": queries, "diff": {"before": before, "after": after}}
 
 
 def read(server, params):
     """Return the role's state as a dict; `verifier` holds the stored password where it was asked for and is readable."""
-    values = {"name": params["name"], "valid_until": params["valid_until"], "member_of": params["member_of"] or []}
-    if params["password"] is not None and params["state"] == "present":
+    if params["state"] == "absent":
+        return server.read(QUERY.format(",".join([STATE[None], DEPENDENTS]), "pg_roles"), params)
+    parts = ",".join(part for option, part in STATE.items() if option is None or params[option] is not None)
+    if params["password"] is not None:
         try:
-            return {**server.read(STATE.format(roles="pg_authid"), values), "readable": True}
+            return {**server.read(QUERY.format(parts, "pg_authid"), params), "readable": True}
         except PostgresqlError as error:
             if error.sqlstate != "42501":
                 raise
-    return {**server.read(STATE.format(roles="pg_roles"), values), "readable": False}
+    return {**server.read(QUERY.format(parts, "pg_roles"), params), "readable": False}
 
 
 def password_is_same(module, state):
@@ -170,7 +177,7 @@ def plan(server, params, state, same_password):
     if not same_password:
         iterations = int(state["iterations"] or scram.ITERATIONS)
         words += ["PASSWORD", Secret(scram.verifier(params["password"], iterations))]
-        after["password"] = "changed"
+        after["password"] = "changed"  # noqa: S105 - all that a diff says of it
     statements = []
     if not state["exists"]:
         statements.append(["CREATE ROLE", name, *words])
@@ -191,10 +198,12 @@ def _memberships(server, params, state, before, after):
     if params["member_of"] is None:
         return []
     name, statements = sql.Identifier(params["name"]), []
-    modern = server.version >= SETTINGS_16
+    modern = server.version >= MODERN
     options = {key: value for key, value in (params["member_of_options"] or {}).items() if value is not None}
     if not modern and set(options) - {"admin"}:
-        raise PostgresqlError(f"member_of_options: inherit and set need PostgreSQL 16; this server is {server.version // 10000}. Leave them out.")
+        raise PostgresqlError(
+            f"member_of_options: inherit and set need PostgreSQL 16; this server is {server.version // 10000}. Leave them out."
+        )
     grants = {}
     for grant in state["memberships"]:
         grants.setdefault(grant["role"], []).append(grant)
@@ -252,11 +261,13 @@ def names(value):
 def _settings(params, state, before, after):
     """Return the ALTER ROLE ... SET and RESET; a value of None resets the parameter."""
     name, statements = sql.Identifier(params["name"]), []
+    if params["settings"] is None:
+        return []
     current = {}
     for entry in state["settings"]:
         key, _equals, value = entry.partition("=")
         current[key.lower()] = value
-    for key, value in (params["settings"] or {}).items():
+    for key, value in params["settings"].items():
         check_name("settings", key)
         have = current.get(key.lower())
         if value is None:
@@ -265,18 +276,18 @@ def _settings(params, state, before, after):
             change = ["ALTER ROLE", name, "RESET", sql.Identifier(*key.split("."))]
         else:
             # YAML's true is on, as everywhere in PostgreSQL; its lists are lists
-            value = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+            value = ("on" if value else "off") if isinstance(value, bool) else value
             listed = key.lower() in LIST_SETTINGS
             if listed:
-                value = [str(item) for item in value] if isinstance(value, list) else names(str(value))
+                value = ([str(item) for item in value] if isinstance(value, list) else names(str(value))) or [""]
                 same = have is not None and names(have) == value
             else:
                 value = ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
                 same = have == value
             if same:
                 continue
-            literals = [part for item in value for part in (",", sql.Literal(item))][1:] if listed and value else [sql.Literal(value or "")]
-            change = ["ALTER ROLE", name, "SET", sql.Identifier(*key.split(".")), "TO", *literals]
+            literals = sql.SQL(", ").join(map(sql.Literal, value if listed else [value]))
+            change = ["ALTER ROLE", name, "SET", sql.Identifier(*key.split(".")), "TO", literals]
         statements.append(change)
         before.setdefault("settings", {})[key] = have
         after.setdefault("settings", {})[key] = value

@@ -46,7 +46,9 @@ def prepared(password):
     import unicodedata
 
     raw = password.encode("utf-8", "surrogateescape")
-    mapped = "".join(" " if stringprep.in_table_c12(c) else c for c in password if stringprep.in_table_c12(c) or not stringprep.in_table_b1(c))
+    mapped = "".join(
+        " " if stringprep.in_table_c12(c) else c for c in password if stringprep.in_table_c12(c) or not stringprep.in_table_b1(c)
+    )
     if not mapped or any(_prohibited(c, stringprep) for c in mapped):
         return raw
     if any(map(stringprep.in_table_d1, mapped)):

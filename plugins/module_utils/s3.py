@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
 import re
-import traceback
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
+from ansible_collections.mlops.platform.plugins.module_utils.s3_read import QUERIES, Reader, Unusual
 
 # a feature that a server lacks: 501 and 405 in the words of AWS, Ceph, MinIO and SeaweedFS
 NOT_IMPLEMENTED = {"NotImplemented", "XNotImplemented", "MethodNotAllowed", "UnsupportedOperation", "501", "405"}
@@ -26,6 +28,7 @@ HINTS = {
 }
 CONNECT_TIMEOUT = 5  # seconds; a server that is up accepts at once
 READ_TIMEOUT = 60  # seconds; botocore's own, enough for the deletion of 1000 keys on slow disks
+DEFAULT_REGION = "us-east-1"  # what servers beside AWS expect, and the one that AWS takes for granted
 ATTEMPTS = 3  # in all; standard mode waits a second or two in between
 
 
@@ -62,44 +65,44 @@ class S3Error(Exception):
 
 
 class Connection:
-    """A client for one server; `call` sends one request. Raises S3Error when the options cannot work."""
+    """A way to one server; `call` sends one request. Raises S3Error when the options cannot work."""
 
     def __init__(self, module):
         self.module = module
-        self.region = module.params["region"]
-        self.endpoint = (module.params["endpoint_url"] or "").rstrip("/") or None
+        params = module.params
+        self.region = params["region"]
+        self.endpoint = (params["endpoint_url"] or "").rstrip("/") or None
+        self.where = self.endpoint or "AWS"
         if self.endpoint and not re.match(r"https?://[^/\s]+", self.endpoint):
             raise S3Error(f"endpoint_url: {self.endpoint!r} is no address of a server; write it as https://host:port")
-        bundle = module.params["ca_bundle"]
-        if bundle and module.params["validate_certs"] and not os.path.exists(bundle):
-            raise S3Error(f"ca_bundle: there is no file {bundle} on this host")
-        try:
-            import botocore.config
-            import botocore.exceptions
-            import botocore.loaders
-            import botocore.session
-        except ImportError:
-            module.fail_json(msg=missing_required_lib("boto3"), exception=traceback.format_exc())
+        self.bundle = params["ca_bundle"] if params["validate_certs"] else None
+        if self.bundle and not os.path.exists(self.bundle):
+            raise S3Error(f"ca_bundle: there is no file {self.bundle} on this host")
+        if importlib.util.find_spec("botocore") is None:
+            module.fail_json(msg=missing_required_lib("boto3"))
+        self.credentials = self._credentials()
+        self._client = self._exceptions = self._reader = None
+        if self.endpoint and self.credentials[0] and params["addressing_style"] != "virtual":
+            with contextlib.suppress(Unusual):
+                region = self.region or DEFAULT_REGION
+                self._reader = Reader(self.endpoint, region, self.credentials, self.bundle, params["validate_certs"])
+
+    def _load(self):
+        """Make the botocore client: without boto3 on top, and only when it is needed, as that takes most of a short run's time."""
+        import botocore.config
+        import botocore.exceptions
+        import botocore.session
+
         self._exceptions = botocore.exceptions
         try:
-            self.client = self._client(botocore, bundle)
+            self._client = self._new_client(botocore)
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
             raise S3Error(f"cannot set up the connection to {self.where}: {error}") from None
-        self.where = self.client.meta.endpoint_url
+        self.where = self._client.meta.endpoint_url
 
-    where = "the S3 server"
-
-    def _client(self, botocore, bundle):
-        """Return a botocore client: without boto3 on top, which doubles the time of the import."""
-
-        class OneService(botocore.loaders.Loader):
-            """Finds the description of S3 without looking at the folders of all the other services."""
-
-            def list_available_services(self, type_name):
-                return ["s3"]
-
+    def _new_client(self, botocore):
+        """Return a botocore client for the options. Raises botocore's errors."""
         session = botocore.session.Session()
-        session.register_component("data_loader", OneService(session.get_config_variable("data_path")))
         style = self.module.params["addressing_style"]
         settings = {
             "connect_timeout": CONNECT_TIMEOUT,
@@ -114,18 +117,23 @@ class Connection:
             )
         except TypeError:  # botocore < 1.36 has neither the options nor the behaviour
             config = botocore.config.Config(**settings)
-        access_key, secret_key, token = self._credentials()
-        self.region = self.region or session.get_config_variable("region") or "us-east-1"
+        access_key, secret_key, token = self.credentials
         return session.create_client(
             "s3",
-            region_name=self.region,
+            region_name=self.region or session.get_config_variable("region") or DEFAULT_REGION,
             endpoint_url=self.endpoint,
-            verify=(bundle or None) if self.module.params["validate_certs"] else False,
+            verify=self.bundle if self.module.params["validate_certs"] else False,
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
             aws_session_token=token,
             config=config,
         )
+
+    def client_region(self):
+        """Return the region that requests are signed for, from wherever it was configured. Raises S3Error."""
+        if self._client is None:
+            self._load()
+        return self._client.meta.region_name
 
     def _credentials(self):
         """Return access key, secret key and token of one source: the options, else the environment, else None for botocore's chain.
@@ -135,19 +143,29 @@ class Connection:
         """
         params, environ = self.module.params, os.environ
         if params["access_key"]:
-            return params["access_key"], params["secret_key"], params["session_token"]
+            return [params["access_key"], params["secret_key"], params["session_token"]]
         found = [environ.get(f"AWS_{name}") or None for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")]
         self.module.no_log_values.update(value for value in found[1:] if value)
-        return found if found[0] and found[1] else (None, None, None)
+        return found if found[0] and found[1] else [None, None, None]
 
     def call(self, what, operation, **kwargs):
         """Send `operation` (a client's method name) and return the answer; `what` names the deed for the error message.
 
         Raises S3Error with the server's words, its code and the next step.
         """
+        if self._reader is not None and operation in QUERIES:
+            try:
+                answer, code = self._reader.read(operation, kwargs["Bucket"])
+                if code:
+                    raise S3Error(f"cannot {what} at {self.where}: {code}", code)
+                return answer
+            except Unusual:
+                self._reader = None
+        if self._client is None:
+            self._load()
         errors = self._exceptions
         try:
-            return getattr(self.client, operation)(**kwargs)
+            return getattr(self._client, operation)(**kwargs)
         except errors.ClientError as error:
             told = error.response.get("Error", {})
             code, status = str(told.get("Code", "")), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "?")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import time
 
-from ansible_collections.mlops.platform.plugins.module_utils.s3 import NOT_IMPLEMENTED, S3Error
+from ansible_collections.mlops.platform.plugins.module_utils.s3 import DEFAULT_REGION, NOT_IMPLEMENTED, S3Error
 from ansible_collections.mlops.platform.plugins.module_utils.s3_contents import Contents
 from ansible_collections.mlops.platform.plugins.module_utils.s3_facts import MISSING, bucket_exists, read_fact
 from ansible_collections.mlops.platform.plugins.module_utils.s3_lifecycle import to_s3
@@ -25,6 +25,23 @@ TRANSIENT = {"NoSuchBucket", "OperationAborted"}
 def same(fact, one, other):
     """Return whether two values of `fact` mean the same."""
     return canonical_policy(one) == canonical_policy(other) if fact == "policy" else one == other
+
+
+def _patiently(request, *args, **kwargs):
+    """Return what `request` returns; again for a while where it meets another request, or a bucket that is not yet known everywhere."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return request(*args, **kwargs)
+        except S3Error as error:
+            if error.code not in TRANSIENT or time.monotonic() > until:
+                raise
+        time.sleep(STEP)
+
+
+def _wanted(wish, found):
+    """Return the wanted form of a fact: `wish` itself, or what it makes of the present form."""
+    return wish(found) if callable(wish) else wish
 
 
 class Bucket:
@@ -55,17 +72,17 @@ class Bucket:
                 found.update(versioning="enabled", object_lock={"enabled": True, "mode": "none"})
             found = {fact: found[fact] for fact in wishes}
         else:
-            found = {fact: self._read(fact, wishes[fact]) for fact in wishes}
+            found = {fact: _patiently(self._read, fact, wishes[fact]) for fact in wishes}
             if not created:
                 self.before = {"name": self.name, "state": "present", **found}
-        wanted = {fact: wish(found[fact]) if callable(wish) else wish for fact, wish in wishes.items()}
+        wanted = {fact: _wanted(wish, NEW[fact] if found[fact] is None else found[fact]) for fact, wish in wishes.items()}
         steps = {f: w for f, w in wanted.items() if found[f] is not None and not same(f, found[f], w)}
         self._refuse_impossible(found, wanted, steps)
         # a policy may forbid the other steps: a removed one goes first, a new one comes last
         for fact in sorted(steps, key=lambda name: name == "policy" and (1 if steps[name] else -1)):
             operation, arguments, words = getattr(self, f"_put_{fact}")(found[fact], steps[fact])
             self._act(words, operation, **arguments)
-        self.after = {"name": self.name, "state": "present", **{f: w if found[f] is not None else None for f, w in wanted.items()}}
+        self.after = {"name": self.name, "state": "present", **found, **steps}
         if not self.check:
             for fact in steps:
                 self.after[fact] = self._settled(fact, steps[fact])
@@ -83,21 +100,19 @@ class Bucket:
                 f"bucket {self.name} is not empty: it holds {number}, first {', '.join(map(repr, contents.keys))};"
                 " nothing was deleted. Set force: true to delete the bucket with all of its content"
             )
-        if contents and not self.check:
-            contents = Contents(self.connection, self.name)
-            try:
-                contents.remove()
-            finally:
-                self.removed = contents.counts
-                if contents:
-                    self.changes.append(f"remove {contents.describe()}")
-        elif contents:
-            self.changes.append(f"remove {contents.describe()}")
-        self.removed = contents.counts
         try:
-            self._act("delete bucket", "delete_bucket")
+            if contents and not self.check:
+                contents.remove()
+        finally:
+            self.removed = contents.counts
+            if contents:
+                self.changes.append(f"remove {contents.describe()}")
+        try:
+            if not self.check:
+                self.connection.call(f"delete bucket {self.name}", "delete_bucket", Bucket=self.name)
+            self.changes.append("delete bucket")
         except S3Error as error:
-            if error.code not in MISSING:  # gone already: someone else was faster
+            if error.code not in MISSING:  # else it is gone: someone was faster
                 raise
         until = time.monotonic() + PATIENCE
         while not self.check and bucket_exists(self.connection, self.name):
@@ -108,8 +123,9 @@ class Bucket:
     def _create(self, object_lock):
         """Create the bucket; return False where it turned out to be this identity's already."""
         arguments = {"ObjectLockEnabledForBucket": True} if object_lock else {}
-        if self.connection.region != "us-east-1":  # the one region that S3 takes for granted and must not be named
-            arguments["CreateBucketConfiguration"] = {"LocationConstraint": self.connection.region}
+        region = DEFAULT_REGION if self.check else self.connection.client_region()
+        if region != DEFAULT_REGION:  # the one region that S3 takes for granted and must not be named
+            arguments["CreateBucketConfiguration"] = {"LocationConstraint": region}
         try:
             self._act("create bucket" + (" with Object Lock" if object_lock else ""), "create_bucket", **arguments)
         except S3Error as error:
@@ -124,16 +140,9 @@ class Bucket:
         return True
 
     def _act(self, words, operation, **arguments):
-        """Note `words` as a change and, outside check mode, send the request; again for a while where it meets another one."""
-        until = time.monotonic() + PATIENCE
-        while not self.check:
-            try:
-                self.connection.call(f"{words} ({self.name})", operation, Bucket=self.name, **arguments)
-                break
-            except S3Error as error:
-                if error.code not in TRANSIENT or operation == "delete_bucket" or time.monotonic() > until:
-                    raise
-                time.sleep(STEP)
+        """Note `words` as a change and, outside check mode, send the request."""
+        if not self.check:
+            _patiently(self.connection.call, f"{words} ({self.name})", operation, Bucket=self.name, **arguments)
         self.changes.append(words)
 
     def _read(self, fact, wish):
@@ -143,8 +152,7 @@ class Bucket:
         except S3Error as error:
             if error.code not in NOT_IMPLEMENTED:
                 raise
-            wanted = wish(NEW[fact]) if callable(wish) else wish
-            if not same(fact, wanted, NEW[fact]):
+            if not same(fact, _wanted(wish, NEW[fact]), NEW[fact]):
                 raise S3Error(f"{OPTION.get(fact, fact)}: {error}; leave the option out for this server", error.code) from None
             self.connection.module.warn(f"{self.connection.where} does not implement {fact}; there is nothing to remove")
             return None
@@ -158,8 +166,8 @@ class Bucket:
             state = wanted.get("versioning") or read_fact(self.connection, self.name, "versioning")
             if state != "enabled":
                 raise S3Error(
-                    f"object_lock: bucket {self.name} exists without Object Lock, and its versioning is {state}: it can be switched on later"
-                    " only together with versioning: enabled; set that too, or move to a new bucket"
+                    f"object_lock: bucket {self.name} exists without Object Lock, and its versioning is {state}: Object Lock can be"
+                    " switched on later only with versioning: enabled; set that too, or move to a new bucket"
                 )
         if steps.get("versioning") == "suspended" and found["versioning"] == "enabled":
             lock = found.get("object_lock") or self._read("object_lock", NEW["object_lock"])
@@ -170,18 +178,13 @@ class Bucket:
         """Return `fact` as the server shows it, once that is `wanted`. Raises S3Error when it does not come to that."""
         until = time.monotonic() + PATIENCE
         while True:
-            try:
-                shown = read_fact(self.connection, self.name, fact)
-            except S3Error as error:
-                if error.code not in TRANSIENT or time.monotonic() > until:
-                    raise
-                shown = None
-            if same(fact, shown or NEW[fact], wanted):
+            shown = _patiently(read_fact, self.connection, self.name, fact)
+            if same(fact, shown, wanted):
                 return shown
             if time.monotonic() > until:
                 raise S3Error(
-                    f"{OPTION.get(fact, fact)}: the server at {self.connection.where} accepted {json.dumps(wanted)} and shows {json.dumps(shown)};"
-                    " it does not support all of it, or something else changes the bucket at the same time"
+                    f"{OPTION.get(fact, fact)}: the server at {self.connection.where} accepted {json.dumps(wanted)} and shows"
+                    f" {json.dumps(shown)}; it does not support all of it, or something else changes the bucket at the same time"
                 )
             time.sleep(STEP)
 

@@ -40,29 +40,36 @@ class Contents:
                 return
 
     def remove(self):
-        """Remove everything; `counts` then says how much. Raises S3Error when something stays."""
-        refused = {}
-        left = None
+        """Remove everything that a whole survey found, and what came since; `counts` then says how much was removed.
+
+        Raises S3Error when something stays, with `counts` true all the same.
+        """
+        surveyed, self.counts = self.counts, dict.fromkeys(self.counts, 0)
+        refused, left = {}, None
         # a second look finds what was written in the meantime, and what the server kept although it said otherwise
         while True:
             found = set()
-            for kind, entries, unused in self._pages():
-                found.update((kind, *entry) for entry in entries)
+            for kind, entries, _more in self._pages():
                 errors = self._abort(entries) if kind == "multipart_uploads" else self._delete(entries)
                 refused.update(errors)
                 self._count(kind, [entry for entry in entries if entry not in errors])
+                if left is not None:
+                    found.update(entries)
+                else:  # the first round can be large: only whether there was anything counts
+                    found.update(entries[:1])
             if not found:
                 return
             if refused or found == left:
                 break
-            left = found
-        words = "; ".join(f"{key!r}: {why}" for (key, unused), why in list(refused.items())[:SHOWN_KEYS])
+            left = found if left is not None else set()
+        rest = Contents(self.connection, self.bucket)
+        rest.survey(whole=True)
+        self.counts = {kind: max(0, surveyed[kind] - rest.counts[kind]) for kind in surveyed}
+        reasons = "; ".join(f"{key!r}: {why}" for (key, _id), why in list(refused.items())[:SHOWN_KEYS])
         if not refused:
-            keys = ", ".join(repr(entry[1]) for entry in sorted(left)[:SHOWN_KEYS])
-            words = f"it lists {len(left)} entries that it does not remove, first {keys}; remove them with the server's own tools"
+            reasons = f"the server lists {', '.join(map(repr, rest.keys))} and does not remove them; use the server's own tools"
         raise S3Error(
-            f"cannot empty bucket {self.bucket}: {self.describe()} removed, and then the server at {self.connection.where} refused"
-            f" {len(refused) or len(left)}: {words}"
+            f"cannot empty bucket {self.bucket} at {self.connection.where}: removed {self.describe()}; left {rest.describe()}; {reasons}"
         )
 
     def describe(self):
@@ -70,11 +77,12 @@ class Contents:
         return ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in self.counts.items() if count) or "nothing"
 
     def __bool__(self):
+        """Return whether anything was counted."""
         return any(self.counts.values())
 
     def _count(self, kind, entries):
         self.counts[kind] += len(entries)
-        self.keys.extend(key for key, unused in entries[: max(0, SHOWN_KEYS - len(self.keys))])
+        self.keys.extend(key for key, _id in entries[: max(0, SHOWN_KEYS - len(self.keys))])
 
     def _pages(self):
         """Yield kind, [(key, id), ...] and whether more follows, page by page; both kinds of a version page come one by one."""

@@ -82,6 +82,8 @@ def read_fact(connection, bucket, fact):
         if error.code in none:
             return {} if fact == "public_access" else convert({})
         raise
+    except ValueError:
+        raise S3Error(f"cannot read {fact} of bucket {bucket} at {connection.where}: it answers with something else than JSON") from None
 
 
 def bucket_exists(connection, bucket):
