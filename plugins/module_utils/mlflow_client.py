@@ -109,8 +109,8 @@ class MlflowClient:
             error_code = answer.get("error_code")
             message = answer.get("message") or answer.get("detail")
         if isinstance(message, str):
-            # SQLAlchemy adds the statement with its values to a database's words: a password's hash, for one
-            message = re.split(r"\s*\[SQL:", message)[0]
+            # SQLAlchemy adds the statement with its values to a database's words (a password's hash, for one), and a link
+            message = re.split(r"\s*(?:\[SQL:|\(Background on this error)", message)[0]
         if 300 <= response.status < 400:
             # without its query, which may carry a login's state
             message = f"redirects to {response.headers.get('location', 'nowhere').partition('?')[0]}"

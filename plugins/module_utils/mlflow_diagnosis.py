@@ -50,6 +50,8 @@ def cause_of(step, error, connection):
         return "host_rejected"
     if status == 400 and re.search(r"HTTP request (to|was sent to) (an )?HTTPS", words):
         return "server_speaks_tls"
+    if status == 400 and "No required SSL certificate was sent" in words:
+        return "client_certificate_refused"
     if status == 429:
         return "rate_limited"
     if step == ARTIFACT and error.error_code and status not in (400, 404):

@@ -99,7 +99,8 @@ CAUSES = {
     "handshake_failed": (
         "tls_error",
         False,
-        "The TLS handshake with {uri} failed. Compare protocol versions and ciphers: `openssl s_client -connect <host:port>`.",
+        "The TLS handshake with {uri} failed. Compare protocol versions and ciphers: `openssl s_client -connect <host:port>`. "
+        "If the server wants a client certificate, set client_cert and client_key.",
     ),
     # -- an answer, but not MLflow's
     "not_http": (

@@ -22,7 +22,8 @@ MARK = "mlops.platform.health_check"
 PARAM = {"key": "purpose", "value": "health check"}
 METRIC = "roundtrip"
 _NOTE = "Kept for health checks of the platform (mlops.platform.mlflow_health). Its runs are deleted at the end of each check."
-_DAY_MS = 24 * 60 * 60 * 1000
+_HOUR_MS = 60 * 60 * 1000
+_DAY_MS = 24 * _HOUR_MS
 _ARTIFACT_BYTES = 4096
 
 
@@ -65,11 +66,12 @@ class Roundtrip:
         run = self._timed("create_run", self._restored_run, experiment_id) or self._timed("create_run", self._new_run, experiment_id)
         self._run_id, self._artifact_uri = run["info"]["run_id"], run["info"].get("artifact_uri", "")
         value, stamp, nonce = int.from_bytes(os.urandom(3), "big"), int(time.time() * 1000), os.urandom(8).hex()
+        mark = f"{stamp}-{nonce}"
         batch = {
             "run_id": self._run_id,
             "params": [PARAM],
             "metrics": [{"key": METRIC, "value": value, "timestamp": stamp, "step": 0}],
-            "tags": [{"key": MARK, "value": nonce}],
+            "tags": [{"key": MARK, "value": mark}],
         }
         self._timed("write_run", self._client.call, "POST", f"{API}/runs/log-batch", json=batch)
         answer = self._timed("read_run", self._client.call, "GET", f"{API}/runs/get", params={"run_id": self._run_id})
@@ -79,9 +81,9 @@ class Roundtrip:
             "metrics": [item["value"] for item in data.get("metrics", []) if item["key"] == METRIC],
             "tags": [item["value"] for item in data.get("tags", []) if item["key"] == MARK],
         }
-        if read != {"params": [PARAM], "metrics": [value], "tags": [nonce]}:
+        if read != {"params": [PARAM], "metrics": [value], "tags": [mark]}:
             raise RoundtripFailure(
-                WRITE, "read_back_differs", f"wrote {PARAM}, metric {value} and tag {nonce} to run {self._run_id}, read {read}"
+                WRITE, "read_back_differs", f"wrote {PARAM}, metric {value} and tag {mark} to run {self._run_id}, read {read}"
             )
 
     def _experiment(self):
@@ -103,21 +105,23 @@ class Roundtrip:
         if found.get("lifecycle_stage") == "deleted":
             self._client.call("POST", f"{API}/experiments/restore", json={"experiment_id": found["experiment_id"]})
             self.experiment_created = True
+            # restoring an experiment restores all its runs, also those that were deleted before it
+            for run in self._marked_runs(found["experiment_id"], "ACTIVE_ONLY"):
+                self._delete(run)
         return found["experiment_id"]
 
     def _restored_run(self, experiment_id):
-        """Return a run that a check of the last day deleted, restored; None if there is none, or another check took it first."""
-        since = int(time.time() * 1000) - _DAY_MS
-        found = self._client.call(
-            "POST",
-            f"{API}/runs/search",
-            json={
-                "experiment_ids": [experiment_id],
-                "run_view_type": "DELETED_ONLY",
-                "filter": f"tags.`{MARK}` != '' and attributes.start_time > {since}",
-                "max_results": 10,
-            },
-        ).get("runs")
+        """Return a run that a check of the last day deleted, restored; None if there is none, or another check took it first.
+
+        Runs that a check left when it was killed, an hour ago or more, are deleted on the way.
+        """
+        now, found = int(time.time() * 1000), []
+        for run in self._marked_runs(experiment_id, "ALL"):
+            if run["info"]["lifecycle_stage"] == "active":
+                if _last_used(run) < now - _HOUR_MS:
+                    self._delete(run)
+            elif int(run["info"]["start_time"]) > now - _DAY_MS:
+                found.append(run)
         if not found:
             return None
         run = found[int.from_bytes(os.urandom(2), "big") % len(found)]
@@ -130,12 +134,27 @@ class Roundtrip:
             return None
         return run
 
+    def _marked_runs(self, experiment_id, view):
+        """Return the latest runs that checks made, at most 50: a day has one, and one for each check at the same time."""
+        body = {
+            "experiment_ids": [experiment_id],
+            "run_view_type": view,
+            "filter": f"tags.`{MARK}` != ''",
+            "order_by": ["attributes.start_time DESC"],
+            "max_results": 50,
+        }
+        return self._client.call("POST", f"{API}/runs/search", json=body).get("runs", [])
+
+    def _delete(self, run):
+        self._client.call("POST", f"{API}/runs/delete", json={"run_id": run["info"]["run_id"]})
+
     def _new_run(self, experiment_id):
+        now = int(time.time() * 1000)
         body = {
             "experiment_id": experiment_id,
             "run_name": "health check",
-            "start_time": int(time.time() * 1000),
-            "tags": [{"key": MARK, "value": "new"}],
+            "start_time": now,
+            "tags": [{"key": MARK, "value": f"{now}-new"}],
         }
         return self._client.call("POST", f"{API}/runs/create", json=body)["run"]
 
@@ -195,6 +214,13 @@ class Roundtrip:
                 self.leftovers.append(f"run {self._run_id}")
                 first = first or RoundtripFailure(WRITE, cause_of(WRITE, exc, self._client.connection), exc.words)
         return first
+
+
+def _last_used(run):
+    """Return when a check last wrote to a run, in milliseconds: its mark says so."""
+    marks = [tag["value"] for tag in run["data"].get("tags", []) if tag["key"] == MARK]
+    stamp = marks[0].partition("-")[0] if marks else ""
+    return int(stamp) if stamp.isdigit() else 0
 
 
 def would_create_experiment(client, name):

@@ -41,6 +41,7 @@ HINTS = (
     ("root certificate file", "Set ca_cert to the file with the certificate of the authority that signed the server's."),
     ("certificate", "Check that ca_cert holds the authority of the server's certificate, and that login_host is a name in it."),
     ("SSL", "Check ssl_mode and ca_cert against what the server offers."),
+    ('role "', "Check login_user: the server knows no such role, or does not let it log in."),
     ("does not exist", "Set login_db to a database that exists (postgres is there on most servers)."),
     ("connection slots", "Close idle sessions, or raise max_connections on the server."),
     ("too many clients", "Close idle sessions, or raise max_connections on the server."),

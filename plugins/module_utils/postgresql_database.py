@@ -44,6 +44,9 @@ ROLES = """
   'missing', ARRAY(SELECT n FROM pg_catalog.unnest(%(roles)s::text[]) n WHERE n NOT IN (SELECT rolname FROM pg_catalog.pg_roles))"""
 EXTENSIONS = """
   'extensions', ARRAY(SELECT extname FROM pg_catalog.pg_extension)"""
+UNAVAILABLE = """
+  'unavailable', ARRAY(SELECT n FROM pg_catalog.unnest(%(extensions)s::text[]) n
+                         WHERE n NOT IN (SELECT name FROM pg_catalog.pg_available_extensions))"""
 # an access control list of NULL means the defaults of its kind
 ACCESS = """
   'database_acl', (
@@ -125,11 +128,12 @@ def _attempt(module, servers):
                 raise
             refusal = error
     server = server or _connect(params, servers)
-    state = read(server, params)
+    state = read(server, params, module.check_mode)
     if refusal and state["exists"]:
         raise refusal
-    if module.check_mode and state.get("missing"):
-        module.warn(f"No such role yet: {', '.join(state['missing'])}. A real run fails unless it is created before.")
+    for kind, key in (("role", "missing"), ("extension", "unavailable")) if module.check_mode else ():
+        if state.get(key):
+            module.warn(f"No such {kind} on the server yet: {', '.join(state[key])}. A real run fails unless it is there by then.")
     if state["exists"]:
         refuse_mismatch(params, state)
         statements, before, after = plan(params, state)
@@ -168,8 +172,8 @@ def _absent(module, servers):
     return _result(module, servers, server.shown([statement]), {"name": params["name"]}, {})
 
 
-def read(server, params):
-    """Return the database's state as a dict."""
+def read(server, params, check=False):
+    """Return the database's state as a dict; with `check`, it also says which extensions the server could not install."""
     roles = [grant["role"] for grant in params["grants"] or [] if grant["role"] != PUBLIC]
     roles += [params["owner"]] if params["owner"] else []
     parts = [BASE]
@@ -177,8 +181,9 @@ def read(server, params):
     parts += [COMMENT] if params["comment"] is not None else []
     parts += [ROLES] if roles else []
     parts += [EXTENSIONS] if params["extensions"] else []
+    parts += [UNAVAILABLE] if params["extensions"] and check else []
     parts += [ACCESS] if managed(params) else []
-    values = {"name": params["name"], "encoding": params["encoding"], "roles": roles}
+    values = {"name": params["name"], "encoding": params["encoding"], "roles": roles, "extensions": params["extensions"]}
     state = server.read(QUERY.format(",".join(parts)), values)
     if params["encoding"] and not state["encoding_wanted"]:
         raise PostgresqlError(f"encoding: the server knows no {params['encoding']}. Give one of its names, such as UTF8 or LATIN1.")

@@ -10,6 +10,7 @@ from ansible_collections.mlops.platform.plugins.module_utils import postgresql_s
 from ansible_collections.mlops.platform.plugins.module_utils.postgresql import (
     DROP_RACES,
     RACES,
+    STATE_HINTS,
     PostgresqlError,
     Secret,
     Server,
@@ -90,12 +91,12 @@ def _attempt(module, server):
     params, absent = module.params, module.params["state"] == "absent"
     state = read(server, params)
     if absent:
-        statements, before, after = drop(params, state), {}, {}
-        before = {"name": params["name"]} if state["exists"] else {}
+        statements = [["DROP ROLE", sql.Identifier(params["name"])]] if state["exists"] else []
+        before, after = ({"name": params["name"]} if state["exists"] else {}), {}
         if statements and module.check_mode and state["dependents"]:
             raise PostgresqlError(
-                f'The server would refuse: DROP ROLE "{params["name"]}": {state["dependents"]} objects or privileges depend on it. '
-                "Hand them over first, in every database: REASSIGN OWNED BY ... TO ...; DROP OWNED BY ..."
+                f"The server would refuse: {server.shown(statements)[0]}: {state['dependents']} objects or privileges depend on the role. "
+                f"{STATE_HINTS['2BP01']}"
             )
     else:
         same = password_is_same(module, state)
@@ -141,7 +142,7 @@ def password_is_same(module, state):
         try:
             trial = Server(params, user=params["name"], password=password)
         except PostgresqlError as error:
-            reason = str(error)
+            reason = error.words
             if "password authentication failed" in reason:
                 return False
         else:
@@ -152,11 +153,6 @@ def password_is_same(module, state):
             reason = "the server let the role in without asking for its password"
     module.warn(f"Whether the password of {params['name']} is the wanted one cannot be found out, so it is set on every run: {reason}")
     return False
-
-
-def drop(params, state):
-    """Return the statements that remove the role."""
-    return [["DROP ROLE", sql.Identifier(params["name"])]] if state["exists"] else []
 
 
 def plan(server, params, state, same_password):

@@ -181,7 +181,7 @@ class Connection:
         except errors.SSLError as error:
             hint = "give the authority that signed the server's certificate as ca_bundle, and use a name that is in the certificate"
             raise S3Error(f"cannot {what}: {error}; {hint}") from None
-        except errors.HTTPClientError as error:  # connection refused, no such host, time-outs
+        except (errors.HTTPClientError, errors.ConnectionError) as error:  # connection refused, no such host, time-outs
             raise S3Error(f"cannot {what}: {error}; check endpoint_url, and that the server runs and is reachable from this host") from None
         except errors.BotoCoreError as error:
             raise S3Error(f"cannot {what} at {self.where}: {error}") from None

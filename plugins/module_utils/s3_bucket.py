@@ -92,6 +92,20 @@ class Bucket:
         if not bucket_exists(self.connection, self.name):
             return
         contents = Contents(self.connection, self.name)
+        try:
+            self._delete(contents, force)
+        except S3Error as error:
+            if error.code not in MISSING:  # else it is gone: someone was faster
+                raise
+            return
+        until = time.monotonic() + PATIENCE
+        while not self.check and bucket_exists(self.connection, self.name):
+            if time.monotonic() > until:
+                raise S3Error(f"bucket {self.name} was deleted and the server at {self.connection.where} still shows it")
+            time.sleep(STEP)
+
+    def _delete(self, contents, force):
+        """Delete the bucket, with `force` together with its `contents`. Raises S3Error."""
         contents.survey(whole=force)
         self.before = {"name": self.name, "state": "present", "contents": dict(contents.counts)}
         if contents and not force:
@@ -107,18 +121,9 @@ class Bucket:
             self.removed = contents.counts
             if contents:
                 self.changes.append(f"remove {contents.describe()}")
-        try:
-            if not self.check:
-                self.connection.call(f"delete bucket {self.name}", "delete_bucket", Bucket=self.name)
-            self.changes.append("delete bucket")
-        except S3Error as error:
-            if error.code not in MISSING:  # else it is gone: someone was faster
-                raise
-        until = time.monotonic() + PATIENCE
-        while not self.check and bucket_exists(self.connection, self.name):
-            if time.monotonic() > until:
-                raise S3Error(f"bucket {self.name} was deleted and the server at {self.connection.where} still shows it")
-            time.sleep(STEP)
+        if not self.check:
+            self.connection.call(f"delete bucket {self.name}", "delete_bucket", Bucket=self.name)
+        self.changes.append("delete bucket")
 
     def _create(self, object_lock):
         """Create the bucket; return False where it turned out to be this identity's already."""
@@ -142,7 +147,8 @@ class Bucket:
     def _act(self, words, operation, **arguments):
         """Note `words` as a change and, outside check mode, send the request."""
         if not self.check:
-            _patiently(self.connection.call, f"{words} ({self.name})", operation, Bucket=self.name, **arguments)
+            what = f"{words} {self.name}" if operation == "create_bucket" else f"change bucket {self.name} ({words})"
+            _patiently(self.connection.call, what, operation, Bucket=self.name, **arguments)
         self.changes.append(words)
 
     def _read(self, fact, wish):

@@ -93,6 +93,8 @@ def bucket_exists(connection, bucket):
     except S3Error as error:
         if error.code in MISSING:
             return False
+        if not error.code:  # no answer at all
+            raise
         # HEAD refuses without words: ask for something that has them, or that this identity may read
         try:
             connection.call(f"look for bucket {bucket}", "get_bucket_versioning", Bucket=bucket)

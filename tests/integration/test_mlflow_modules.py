@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
-import datetime
 import http.server
-import ipaddress
 import json
 import socket
 import ssl
@@ -17,9 +15,6 @@ import urllib.request
 import uuid
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from lib.modules import run_module
 
 ONCE = {"wait_timeout": 0, "grace": 0}
@@ -36,12 +31,12 @@ class Rest:
         pair = f"{connection['username']}:{connection['password']}".encode()
         self.headers = {"Authorization": "Basic " + base64.b64encode(pair).decode(), "Content-Type": "application/json"}
 
-    def __call__(self, method, path, body=None, **params):
-        url = self.base + path + ("?" + urllib.parse.urlencode(params) if params else "")
+    def __call__(self, method, endpoint, body=None, **params):
+        url = self.base + endpoint + ("?" + urllib.parse.urlencode(params) if params else "")
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data, self.headers, method=method)
+        request = urllib.request.Request(url, data, self.headers, method=method)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=30, context=self.context) as answer:
+            with urllib.request.urlopen(request, timeout=30, context=self.context) as answer:  # noqa: S310
                 text = answer.read()
         except urllib.error.HTTPError as exc:
             return exc.code, exc.read().decode()
@@ -77,7 +72,9 @@ def artifacts_of(rest, run):
     return answer.get("files", [])
 
 
-@pytest.mark.parametrize(("depth", "steps"), [("liveness", {"health", "server_info"}), ("database", {"health", "server_info", "read_database"})])
+@pytest.mark.parametrize(
+    ("depth", "steps"), [("liveness", {"health", "server_info"}), ("database", {"health", "server_info", "read_database"})]
+)
 def test_well(mlflow_connection, depth, steps):
     result = run_module("mlflow_health", {**mlflow_connection, **ONCE, "depth": depth})
     assert not result.get("failed"), result
@@ -228,152 +225,6 @@ def test_other_programs_on_the_port(mlflow_connection):
         threading.Thread(target=greet, daemon=True).start()
         result = run_module("mlflow_health", {**mlflow_connection, **ONCE, "tracking_uri": f"http://127.0.0.1:{listener.getsockname()[1]}"})
     assert (result["status"], result["cause"]) == ("not_mlflow", "not_http")
-
-
-# -- TLS: a terminator of the test's own before the platform
-
-
-def make_certificate(folder, label, *, issuer=None, address="127.0.0.1", days=(-1, 1)):
-    """Write <label>.pem and <label>.key; without an issuer it is a CA. Return (path, certificate, key)."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.timezone.utc)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, label)])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(issuer[1].subject if issuer else name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + datetime.timedelta(days=days[0]))
-        .not_valid_after(now + datetime.timedelta(days=days[1]))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-    if issuer:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
-        builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer[2].public_key()), critical=False)
-    else:
-        usage = dict.fromkeys(
-            ["content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"], False
-        )
-        builder = builder.add_extension(x509.KeyUsage(digital_signature=True, key_cert_sign=True, crl_sign=True, **usage), critical=True)
-    certificate = builder.sign(issuer[2] if issuer else key, hashes.SHA256())
-    path = folder / f"{label}.pem"
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    path.with_suffix(".key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path, certificate, key
-
-
-class TlsFront:
-    """Ends TLS with a certificate and passes the bytes on to the platform."""
-
-    def __init__(self, certificate, backend, client_ca=None):
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(certificate, certificate.with_suffix(".key"))
-        if client_ca:
-            self.context.load_verify_locations(client_ca)
-            self.context.verify_mode = ssl.CERT_REQUIRED
-        self.backend = urllib.parse.urlsplit(backend)
-
-    def __enter__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._accept, daemon=True).start()
-        return f"https://127.0.0.1:{self.listener.getsockname()[1]}{self.backend.path}"
-
-    def __exit__(self, *dummy):
-        self.listener.close()
-
-    def _accept(self):
-        while True:
-            try:
-                peer = self.listener.accept()[0]
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
-
-    def _serve(self, peer):
-        try:
-            front = self.context.wrap_socket(peer, server_side=True)
-            back = socket.create_connection((self.backend.hostname, self.backend.port or (443 if self.backend.scheme == "https" else 80)))
-            if self.backend.scheme == "https":
-                context = ssl.create_default_context()
-                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-                back = context.wrap_socket(back, server_hostname=self.backend.hostname)
-            threading.Thread(target=self._pump, args=(back, front), daemon=True).start()
-            self._pump(front, back)
-        except OSError:
-            peer.close()
-
-    @staticmethod
-    def _pump(source, target):
-        try:
-            while chunk := source.recv(65536):
-                target.sendall(chunk)
-        except OSError:
-            pass
-        finally:
-            target.close()
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    return folder, make_certificate(folder, "own-ca"), make_certificate(folder, "other-ca")
-
-
-@pytest.mark.parametrize(
-    ("certificate", "ca", "validate", "cause"),
-    [
-        ({}, "own-ca", True, None),
-        ({}, "other-ca", True, "unknown_ca"),
-        ({}, None, True, "unknown_ca"),
-        ({}, None, False, None),
-        ({"days": (-3, -1)}, "own-ca", True, "certificate_expired"),
-        ({"days": (1, 3)}, "own-ca", True, "certificate_not_yet_valid"),
-        ({"address": "192.0.2.1"}, "own-ca", True, "name_mismatch"),
-    ],
-)
-def test_certificates(mlflow_connection, authority, certificate, ca, validate, cause):
-    folder, own, dummy = authority
-    path = make_certificate(folder, f"server-{uuid.uuid4().hex[:8]}", issuer=own, **certificate)[0]
-    with TlsFront(path, mlflow_connection["tracking_uri"]) as uri:
-        result = run_module(
-            "mlflow_health",
-            {
-                **mlflow_connection,
-                **ONCE,
-                "tracking_uri": uri,
-                "host_header": urllib.parse.urlsplit(mlflow_connection["tracking_uri"]).netloc,
-                "ca_bundle": str(folder / f"{ca}.pem") if ca else None,
-                "validate_certs": validate,
-            },
-        )
-        plain = run_module("mlflow_health", {**mlflow_connection, **ONCE, "tracking_uri": uri.replace("https", "http", 1)})
-    assert (result["status"], result["cause"]) == ("tls_error" if cause else "ok", cause), result
-    # plain HTTP to a TLS port: servers answer with an alert, or close
-    assert (plain["status"], plain["cause"]) in [("tls_error", "server_speaks_tls"), ("unreachable", "closed")]
-
-
-def test_client_certificate(mlflow_connection, authority):
-    folder, own, dummy = authority
-    server, client = (make_certificate(folder, f"{label}-{uuid.uuid4().hex[:8]}", issuer=own)[0] for label in ("server", "client"))
-    with TlsFront(server, mlflow_connection["tracking_uri"], client_ca=folder / "own-ca.pem") as uri:
-        arguments = {
-            **mlflow_connection,
-            **ONCE,
-            "tracking_uri": uri,
-            "host_header": urllib.parse.urlsplit(mlflow_connection["tracking_uri"]).netloc,
-            "ca_bundle": str(folder / "own-ca.pem"),
-        }
-        without = run_module("mlflow_health", arguments)
-        given = run_module("mlflow_health", {**arguments, "client_cert": str(client), "client_key": str(client.with_suffix(".key"))})
-    assert (without["status"], without["cause"]) == ("tls_error", "client_certificate_refused"), without
-    assert given["status"] == "ok", given
-
-
-# -- mlflow_info
 
 
 def test_info(mlflow_connection, rest):

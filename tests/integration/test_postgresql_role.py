@@ -129,7 +129,7 @@ def test_create_with_everything_then_leave_it_alone(pg_connection, admin, names)
         f'ALTER ROLE "{name}" SET "statement_timeout" TO \'5min\'',
         f"ALTER ROLE \"{name}\" SET \"search_path\" TO 'A b', 'public'",
         f'ALTER ROLE "{name}" SET "jit" TO \'off\'',
-        f"COMMENT ON ROLE \"{name}\" IS E'it''s 100% \\\\ fine; ü'",
+        f"COMMENT ON ROLE \"{name}\" IS 'it''s 100% \\ fine; ü'",
     ]
     state, comment = look()[0]
     assert comment == options["comment"]

@@ -253,7 +253,7 @@ def test_policy(run, client, name):
 
 def test_a_policy_that_the_server_refuses(run, name):
     result = run(policy=policy_of("another-bucket"), tags={"a": "b"}, fails=True)
-    assert "MalformedPolicy" in result["msg"]
+    assert "(policy: set)" in result["msg"] and "HTTP 400" in result["msg"]
     assert result["changed"] and result["changes"] == ["create bucket", "tags: add a"]
 
 

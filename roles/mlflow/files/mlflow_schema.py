@@ -1,7 +1,8 @@
 """Gate an MLflow server's start on its database schemas, and migrate them.
 
     mlflow_schema.py check      is every database at the schema of the installed MLflow? Changes nothing.
-    mlflow_schema.py upgrade    migrate what is behind; prints {"changed": ..., "databases": {...}} on stdout
+    mlflow_schema.py upgrade    migrate what is behind, make the first administrator in an empty user store from
+                                MLFLOW_AUTH_ADMIN_PASSWORD; prints {"changed": ..., "databases": {...}} on stdout
 
 Run it with the Python of the MLflow environment and with the server's own environment: the database URLs come
 from ``_MLFLOW_SERVER_FILE_STORE`` (or ``MLFLOW_BACKEND_STORE_URI``), from ``_MLFLOW_SERVER_REGISTRY_STORE`` if that is
@@ -9,9 +10,8 @@ another database, and from ``database_uri`` of the file that ``MLFLOW_AUTH_CONFI
 auth, nothing to look at). Never from the command line, which every user of the host can read.
 
 Exit codes, the worst of all databases (one line on stderr for each that is not right):
-
     0   every schema is the one this MLflow wants
-    10  empty: no MLflow schema yet                                     -> upgrade
+    10  empty: no MLflow schema yet, or no user yet                      -> upgrade
     11  behind: an older schema; a server would refuse to start         -> back up, then upgrade
     12  newer: a revision this MLflow does not know. An older server must not start -> install the newer MLflow, or restore
     13  unreachable: the database does not answer or refuses the login; its own words follow
@@ -108,8 +108,7 @@ def databases(environ: dict[str, str]) -> list[Database]:
         raise SchemaError(CONFIG, "_MLFLOW_SERVER_FILE_STORE is not set: run with the server's environment")
     versions = package / "store" / "db_migrations" / "versions"
     found = [Database("tracking", tracking, versions, "alembic_version", "experiments")]
-    registry = environ.get("_MLFLOW_SERVER_REGISTRY_STORE") or environ.get("MLFLOW_REGISTRY_STORE_URI")
-    if registry and registry != tracking:
+    if (registry := environ.get("_MLFLOW_SERVER_REGISTRY_STORE") or tracking) != tracking:
         found.append(found[0]._replace(name="registry", url=registry))
     if environ.get("MLFLOW_AUTH_CONFIG_PATH"):
         ini = configparser.ConfigParser()  # as MLflow reads it: %% stands for %
@@ -131,7 +130,7 @@ def connection_args(name: str, url: str) -> dict[str, str]:
     if not match or match["name"].split("+")[0] != "postgresql":
         raise SchemaError(CONFIG, f"{name}: the database URL must be postgresql+psycopg2://USER:PASSWORD@HOST:PORT/DATABASE")
     args = {"host": match["host"] or match["ipv6"], "port": match["port"]}
-    args.update({key: unquote(match[key]) for key in ("user", "password", "dbname") if match[key]})
+    args.update((key, unquote(match[key])) for key in ("user", "password", "dbname") if match[key])
     query = parse_qsl(match["query"] or "")
     if len(dict(query)) != len(query):
         raise SchemaError(CONFIG, f"{name}: a query parameter stands twice in the URL; give several hosts as host=a,b&port=1,2")
@@ -193,11 +192,17 @@ def read_state(database: Database) -> State:
             if database.version_table in tables:
                 cursor.execute(f"SELECT version_num FROM {database.version_table} ORDER BY 1")  # noqa: S608 - a constant of this file
             revisions = [row[0] for row in cursor.fetchall()] if database.version_table in tables else []
+            state = judge(database, revisions, tables)
+            if state.code == OK and database.name == "auth":
+                cursor.execute("SELECT EXISTS (SELECT FROM users)")
+                if not cursor.fetchone()[0]:
+                    # killed between the migration and the administrator: a server would refuse to start
+                    return State(EMPTY, revisions, "auth: no user yet; upgrade makes the administrator")
+            return state
     except SchemaError as exc:
         if exc.code != UNREACHABLE:
             raise
         return State(UNREACHABLE, [], str(exc))
-    return judge(database, revisions, tables)
 
 
 def verdict(states: list[State]) -> int:
@@ -214,6 +219,10 @@ def migrate(database: Database) -> None:
         from mlflow.server.auth.db.cli import upgrade
 
         upgrade.main(args=["--url", database.url], standalone_mode=False)
+        # as `mlflow server` does before its first worker; does nothing where there is an administrator
+        from mlflow.server.auth import bootstrap_admin_user
+
+        bootstrap_admin_user()
     else:
         from mlflow.db import upgrade
 
@@ -223,30 +232,28 @@ def migrate(database: Database) -> None:
 def upgrade(found: list[Database]) -> int:
     """Bring every database to its heads, tracking first, one run at a time; returns the exit code. Raises SchemaError."""
     with connect(found[0]) as cursor:
-        # Held by the session, and so released by the server when this process dies. The second run waits here, and then
-        # finds nothing to do. (Not through PgBouncer in transaction mode: give the server's own address.)
+        # Ends with the session, so also when this process dies. (PgBouncer in transaction mode would lose it: go past it.)
         cursor.execute("SELECT pg_advisory_lock(%s)", (ADVISORY_LOCK,))
         before = [read_state(database) for database in found]
         if (code := verdict(before)) in (UNREACHABLE, NEWER, FOREIGN):
             return code
-        for database, state in zip(found, before):
-            if state.code != OK:
-                try:
-                    with contextlib.redirect_stdout(sys.stderr):  # stdout is for the JSON alone
-                        migrate(database)
-                except Exception as exc:
-                    raise SchemaError(FAILED, f"{database.name}: the migration failed: {type(exc).__name__}: {scrub(exc, found)}") from None
+        for database in (database for database, state in zip(found, before) if state.code != OK):
+            try:
+                with contextlib.redirect_stdout(sys.stderr):  # stdout is for the JSON alone
+                    migrate(database)
+            except Exception as exc:
+                raise SchemaError(FAILED, f"{database.name}: the migration failed: {type(exc).__name__}: {scrub(exc, found)}") from None
         after = [read_state(database) for database in found]
     pairs = {db.name: {"before": old.revisions, "after": new.revisions} for db, old, new in zip(found, before, after)}
     print(json.dumps({"changed": any(pair["before"] != pair["after"] for pair in pairs.values()), "databases": pairs}))
     return verdict(after)
 
 
-def main(argv: list[str] | None = None) -> int:
+def main() -> int:
     """Run a subcommand and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["check", "upgrade"])
-    command = parser.parse_args(argv).command
+    command = parser.parse_args().command
     try:
         found = databases(dict(os.environ))
         return upgrade(found) if command == "upgrade" else verdict([read_state(database) for database in found])

@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import secrets
+import ssl
 import sys
 import tempfile
 import time
@@ -23,8 +24,6 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from pathlib import Path
-
-EXPERIMENT = "mlops-platform-verify"
 
 
 class VerificationError(Exception):
@@ -36,7 +35,7 @@ class Verification:
 
     def __init__(self, request):
         """Keep the request (see the module's text); import MLflow's client with the user's credentials in its environment."""
-        self.request, self.verified, self.model = request, [], None
+        self.request, self.verified, self.experiment, self.run, self.model, self.bucket = request, [], None, None, None, None
         self.name = f"mlops-verify-{secrets.token_hex(4)}"
         os.environ.update(
             MLFLOW_TRACKING_URI=request["tracking_uri"],
@@ -68,8 +67,6 @@ class Verification:
 
     def status_of(self, username=None, password="", host=None):
         """Return the HTTP status of a call that reads the database, with the given login and Host header."""
-        import ssl
-
         request = urllib.request.Request(f"{self.request['tracking_uri']}/api/2.0/mlflow/experiments/search?max_results=1")  # noqa: S310
         if username is not None:
             request.add_header("Authorization", "Basic " + b64encode(f"{username}:{password}".encode()).decode())
@@ -101,18 +98,14 @@ class Verification:
         self.verified.append(f"{len(self.request['hosts'])} Host headers are accepted: {', '.join(self.request['hosts'])}")
 
     def make_user(self):
-        """Create the user, who is no administrator, and an experiment that he may write to."""
-        user = self.request["user"]
+        """Create the user, who is no administrator, and as that user an experiment of its own."""
         with self.as_admin():
-            self.users.create_user(user["username"], user["password"])
-            found = self.mlflow.get_experiment_by_name(EXPERIMENT)
-            self.experiment = found.experiment_id if found else self.mlflow.create_experiment(EXPERIMENT)
-            self.users.create_experiment_permission(self.experiment, user["username"], "EDIT")
+            self.users.create_user(self.request["user"]["username"], self.request["user"]["password"])
+        self.experiment = self.mlflow.create_experiment(self.name)
+        self.verified.append("a user without special rights was made, and made an experiment")
 
     def remove_user(self):
-        """Remove the user with all that hangs on it."""
-        with self.as_admin(), contextlib.suppress(Exception):
-            self.users.delete_experiment_permission(self.experiment, self.request["user"]["username"])
+        """Remove the user, with the rights that hang on it."""
         with self.as_admin():
             self.users.delete_user(self.request["user"]["username"])
 
@@ -181,7 +174,7 @@ class Verification:
     def clean_up(self):
         """Remove the model, the run, its objects with all their versions, and the user; raise for what could not be removed."""
         client, problems = self.mlflow.MlflowClient(), []
-        run_id = self.run.info.run_id if hasattr(self, "run") else None
+        run_id = self.run.info.run_id if self.run else None
 
         def attempt(what, action):
             try:
@@ -193,7 +186,9 @@ class Verification:
             attempt("model", lambda: client.delete_registered_model(self.name))
         if run_id:
             attempt("run", lambda: client.delete_run(run_id))
-        if hasattr(self, "bucket") and run_id:
+        if self.experiment:
+            attempt("experiment", lambda: client.delete_experiment(self.experiment))
+        if self.bucket and run_id:
             for version in self.find_versions():
                 attempt(
                     f"object {version['Key']}",
@@ -201,24 +196,35 @@ class Verification:
                         Bucket=self.request["s3"]["bucket"], Key=v["Key"], VersionId=v["VersionId"]
                     ),
                 )
-        if run_id and self.request.get("backend_store_uri"):
-            attempt("deleted run", lambda: self.purge(run_id))
+        if self.experiment and self.request.get("backend_store_uri"):
+            attempt("deleted experiment", lambda: self.purge(run_id))
         attempt("user", self.remove_user)
         if problems:
             raise VerificationError("could not clean up: " + "; ".join(problems))
 
     def purge(self, run_id):
-        """Remove a deleted run for good, which the API cannot do: as `mlflow gc` does."""
+        """Remove the deleted run and experiment for good, which the API cannot do: as `mlflow gc` does."""
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         store = SqlAlchemyStore(self.request["backend_store_uri"], "mlflow-artifacts:/")
-        store._hard_delete_run(run_id)
+        if run_id:
+            store._hard_delete_run(run_id)
+        store._hard_delete_experiment(self.experiment)
 
 
 def main():
     """Run all steps and print the result; return the exit code."""
     started = time.monotonic()
-    verification, problem = Verification(json.load(sys.stdin)), None
+    # MLflow's client prints addresses of runs: standard output is for the result alone
+    with contextlib.redirect_stdout(sys.stderr):
+        verification = Verification(json.load(sys.stdin))
+        problem = run(verification)
+    print(json.dumps({"verified": verification.verified, "problem": problem, "seconds": round(time.monotonic() - started, 1)}))
+    return 1 if problem else 0
+
+
+def run(verification):
+    """Take all steps; return the problem that ended them, or None."""
     try:
         verification.refusals()
         try:
@@ -230,9 +236,8 @@ def main():
             verification.clean_up()
         verification.verified.append("all of it was removed again")
     except Exception as error:
-        problem = f"{type(error).__name__}: {error}"
-    print(json.dumps({"verified": verification.verified, "problem": problem, "seconds": round(time.monotonic() - started, 1)}))
-    return 1 if problem else 0
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 if __name__ == "__main__":

@@ -47,7 +47,10 @@ def answer(body, status=200):
         ({"token": "line\nbreak"}, "token: may hold printable ASCII"),
         ({"host_header": "hö.test"}, "host_header: may hold printable ASCII"),
         ({"tracking_uri": "https://host", "ca_bundle": "/nonexistent/ca.pem"}, "ca_bundle: /nonexistent/ca.pem is not a readable file"),
-        ({"tracking_uri": "https://host", "client_cert": "/nonexistent/c.pem"}, "client_cert, client_key: /nonexistent/c.pem cannot be used"),
+        (
+            {"tracking_uri": "https://host", "client_cert": "/nonexistent/c.pem"},
+            "client_cert, client_key: /nonexistent/c.pem cannot be used",
+        ),
     ],
 )
 def test_wrong_options_are_named(options, said):

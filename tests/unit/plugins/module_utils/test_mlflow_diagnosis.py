@@ -35,7 +35,8 @@ TEXT = {"content-type": "text/plain; charset=utf-8"}
 HTML = {"content-type": "text/html; charset=utf-8"}
 CHALLENGE = {"content-type": "text/html; charset=utf-8", "www-authenticate": 'Basic realm="mlflow"'}
 LOGIN = (
-    "You are not authenticated. Please see https://www.mlflow.org/docs/latest/auth/index.html#authenticating-to-mlflow on how to authenticate."
+    "You are not authenticated. Please see https://www.mlflow.org/docs/latest/auth/index.html#authenticating-to-mlflow "
+    "on how to authenticate."
 )
 NOT_FOUND = (
     "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n<p>The requested URL was not found on the server. "
@@ -48,7 +49,8 @@ OUT_OF_DATE = (
 )
 DATABASE_GONE = (
     '{"error_code": "TEMPORARILY_UNAVAILABLE", "message": "(psycopg2.OperationalError) connection to server at \\"127.0.0.1\\", port 5432 '
-    'failed: Connection refused\\n\\tIs the server running on that host and accepting TCP/IP connections?\\n\\n(Background on this error at: '
+    "failed: Connection refused\\n\\tIs the server running on that host and accepting TCP/IP "
+    "connections?\\n\\n(Background on this error at: "
     'https://sqlalche.me/e/20/e3q8)"}'
 )
 READ_ONLY = (
@@ -56,16 +58,19 @@ READ_ONLY = (
     "\\n\\n[SQL: INSERT INTO experiments (name) VALUES (%(name)s)]\\n[parameters: {'name': 'hidden-value'}]\"}"
 )
 WRONG_KEY = (
-    '{"error_code":"UNAUTHENTICATED","message":"Failed to list artifacts in s3://mlf/artifacts: The request signature we calculated does not '
+    '{"error_code":"UNAUTHENTICATED","message":"Failed to list artifacts in s3://mlf/artifacts: The request '
+    "signature we calculated does not "
     'match the signature you provided. Check your key and signing method."}'
 )
 NO_BUCKET = (
-    '{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"Failed to list artifacts in s3://missing-bucket/artifacts: The specified bucket does '
+    '{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"Failed to list artifacts in s3://missing-bucket/artifacts: '
+    "The specified bucket does "
     'not exist","sqlstate":"KAM00","error_class":"RESOURCE_NOT_FOUND"}'
 )
 PROXY_OFF = '{"detail":"Artifact serving is disabled. Run `mlflow server` with `--serve-artifacts` to enable."}'
 PROXY_OFF_FLASK = (
-    "Endpoint: /api/2.0/mlflow-artifacts/artifacts disabled due to the mlflow server running with `--no-serve-artifacts`. To enable artifacts "
+    "Endpoint: /api/2.0/mlflow-artifacts/artifacts disabled due to the mlflow server running with "
+    "`--no-serve-artifacts`. To enable artifacts "
     "server functionality, run `mlflow server` with `--serve-artifacts`"
 )
 INVALID_HOST = "Invalid Host header - possible DNS rebinding attack detected"
@@ -94,9 +99,10 @@ RECORDED = [
     ("Traefik, no healthy server", READ, BASIC, 503, TEXT, "no available server\n", "bad_gateway", "unreachable"),
     ("redirect to https", HEALTH, NONE, 301, {"location": "https://mlflow.test/health"}, "Moved", "server_speaks_tls", "tls_error"),
     ("redirect to a login", HEALTH, NONE, 302, {"location": "https://sso.test/login?s=1"}, "", "redirect", "not_mlflow"),
-    ("S3 server", HEALTH, NONE, 403, {"content-type": "application/xml"}, "<Error><Code>AccessDenied</Code></Error>", "not_mlflow", "not_mlflow"),
+    ("S3 server", HEALTH, NONE, 403, {"content-type": "application/xml"}, "<Error><Code>AccessDenied</Code></Error>", "not_mlflow", "not_mlflow"),  # noqa: E501
     ("Go server with TLS", HEALTH, NONE, 400, {}, "Client sent an HTTP request to an HTTPS server.\n", "server_speaks_tls", "tls_error"),
     ("nginx with TLS", HEALTH, NONE, 400, HTML, "The plain HTTP request was sent to HTTPS port", "server_speaks_tls", "tls_error"),
+    ("nginx wants a certificate", HEALTH, NONE, 400, HTML, "No required SSL certificate was sent", "client_certificate_refused", "tls_error"),  # noqa: E501
     ("rate limit", READ, BASIC, 429, TEXT, "Too Many Requests", "rate_limited", "server_error"),
     ("unknown failure", READ, BASIC, 500, HTML, "<!doctype html><title>500</title><h1>Oops</h1>", "server_error", "server_error"),
 ]  # fmt: skip
@@ -134,6 +140,7 @@ def test_recorded_answer(what, step, credentials, status, headers, body, cause, 
 
 
 def test_statements_and_their_values_are_cut_off():
+    assert "Background" not in error_of(503, JSON, DATABASE_GONE, connect()).message
     error = error_of(400, JSON, READ_ONLY, connect())
     assert error.message == "(psycopg2.errors.ReadOnlySqlTransaction) cannot execute INSERT in a read-only transaction"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow import MlflowConnection
@@ -138,7 +139,17 @@ class Script:
         pass
 
 
-RUN = {"info": {"run_id": "r1", "artifact_uri": "mlflow-artifacts:/7/r1/artifacts"}}
+NOW = int(time.time() * 1000)
+
+
+def marked(run_id, stage, hours_ago):
+    """Return a run as runs/search gives it, made and last used so long ago."""
+    stamp = NOW - int(hours_ago * 3600 * 1000)
+    info = {"run_id": run_id, "artifact_uri": f"mlflow-artifacts:/7/{run_id}/artifacts", "lifecycle_stage": stage, "start_time": stamp}
+    return {"info": info, "data": {"tags": [{"key": "mlops.platform.health_check", "value": f"{stamp}-abc"}]}}
+
+
+RUN = marked("r1", "deleted", 2)
 
 
 def look(script, depth="roundtrip", **options):
@@ -173,6 +184,17 @@ def test_a_deleted_run_is_used_again():
     assert "POST /api/2.0/mlflow/runs/create" not in script.sent
 
 
+def test_runs_of_killed_checks_are_deleted_and_those_of_running_ones_are_not():
+    found = [marked("running", "active", 0.01), marked("killed", "active", 3), marked("old", "deleted", 30)]
+    script = Script(**{"POST /api/2.0/mlflow/runs/search": (200, {"runs": found})})
+    deleted = []
+    script.table[("POST", "/api/2.0/mlflow/runs/delete")] = lambda body: deleted.append(json.loads(body)["run_id"]) or (200, {})
+    assert look(script)[0] is None
+    # a run of yesterday is not used again, so that `mlflow gc` can take it away
+    assert deleted == ["killed", "r1"]
+    assert "POST /api/2.0/mlflow/runs/create" in script.sent
+
+
 def test_a_run_that_another_check_took_is_left_to_it():
     taken = (400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "must be in the 'deleted' state"})
     script = Script(**{"POST /api/2.0/mlflow/runs/search": (200, {"runs": [RUN]}), "POST /api/2.0/mlflow/runs/restore": taken})
@@ -197,7 +219,8 @@ def test_deleted_experiment_is_restored():
     script = Script(**{"GET /api/2.0/mlflow/experiments/get-by-name": deleted})
     diagnosis, check = look(script)
     assert (diagnosis, check.changed) == (None, True)
-    assert "POST /api/2.0/mlflow/experiments/restore" in script.sent
+    restored = script.sent.index("POST /api/2.0/mlflow/experiments/restore")
+    assert script.sent[restored + 1] == "POST /api/2.0/mlflow/runs/search"
 
 
 def test_failed_upload_still_deletes_the_run():
@@ -241,14 +264,18 @@ def test_artifact_that_cannot_be_deleted_is_named():
 
 
 def test_upload_without_an_answer_may_have_been_stored():
-    script = Script(**{"PUT artifact": MlflowError("timeout_read", "timed out"), "DELETE artifact": MlflowError("timeout_read", "timed out")})
+    script = Script(
+        **{"PUT artifact": MlflowError("timeout_read", "timed out"), "DELETE artifact": MlflowError("timeout_read", "timed out")}
+    )
     diagnosis, check = look(script)
     assert diagnosis.status == "artifact_store_unwritable"
     assert len(check.leftovers) == 1
 
 
 def test_server_without_artifact_proxy_is_well_and_says_what_was_not_checked():
-    script = Script(**{"PUT artifact": (503, {"detail": "Artifact serving is disabled. Run `mlflow server` with `--serve-artifacts` to enable."})})
+    script = Script(
+        **{"PUT artifact": (503, {"detail": "Artifact serving is disabled. Run `mlflow server` with `--serve-artifacts` to enable."})}
+    )
     diagnosis, check = look(script)
     assert diagnosis is None
     assert check.notes == ["artifacts were not checked: the server runs with --no-serve-artifacts"]

@@ -482,3 +482,11 @@ def test_batches_hold_what_one_request_can(monkeypatch):
     contents.survey(whole=True)
     contents.remove()
     assert contents.counts == {"versions": 3, "delete_markers": 3, "multipart_uploads": 0} and server.objects == []
+
+
+def test_a_bucket_that_goes_while_it_is_emptied():
+    server = filled(3)
+    server.fail = {"delete_objects": "NoSuchBucket", "head_bucket": [None, "404"]}
+    bucket = bucket_on(server)
+    bucket.absent(force=True)
+    assert "delete bucket" not in bucket.changes

@@ -81,7 +81,10 @@ def test_secrets_show_nowhere(name):
         ({"delay": 0}, "delay: more than 0"),
         ({"client_version": "latest"}, "client_version: 'latest' is not a version"),
         ({"client_version": "3.17.2", "depth": "liveness"}, "client_version: needs depth database or roundtrip"),
-        ({"username": "a:b", "password": "x", "client_version": "no"}, "client_version: 'no' is not a version such as 3.17.2; username: a colon"),
+        (
+            {"username": "a:b", "password": "x", "client_version": "no"},
+            "client_version: 'no' is not a version such as 3.17.2; username: a colon",
+        ),
     ],
 )
 def test_wrong_options_of_health(options, said):

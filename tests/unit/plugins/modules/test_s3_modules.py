@@ -83,3 +83,33 @@ def test_boto3_is_missing(name, tmp_path):
     )
     result = run_module(name, {**CONNECTION, "name": "bkt"}, env={"PYTHONPATH": str(tmp_path)})
     assert result["failed"] and "Failed to import the required Python library (boto3)" in result["msg"]
+
+
+class Answers:
+    """Stands in for Connection: each operation fails with the code that `fail` has for it, and answers nothing else."""
+
+    where = "http://s3.test"
+
+    def __init__(self, fail):
+        self.fail = fail
+
+    def call(self, what, operation, **_kwargs):
+        if operation in self.fail:
+            raise s3.S3Error(f"cannot {what}: the server's words", self.fail[operation])
+        return {}
+
+
+def test_info_says_why_a_setting_is_null():
+    server = Answers({"get_bucket_tagging": "NotImplemented", "get_bucket_policy": "AccessDenied"})
+    found = load("s3_bucket_info").describe(server, "bkt", None, ["tags", "policy", "versioning"])
+    assert found["tags"] is None and found["policy"] is None and found["versioning"] == "disabled"
+    assert found["unavailable"] == {"tags": "not_implemented", "policy": "cannot read policy of bucket bkt: the server's words"}
+
+
+def test_info_of_a_bucket_that_goes_meanwhile():
+    assert load("s3_bucket_info").describe(Answers({"get_bucket_tagging": "NoSuchBucket"}), "bkt", None, ["tags"]) is None
+
+
+def test_info_does_not_hide_other_failures():
+    with pytest.raises(s3.S3Error, match="the server's words"):
+        load("s3_bucket_info").describe(Answers({"get_bucket_tagging": "InternalError"}), "bkt", None, ["tags"])

@@ -1,0 +1,45 @@
+# The commands of this repository: `make help` lists them. ARGS (or MLOPS_ARGS) are passed on:
+#   make up ARGS='-e mlops_https_port=9443 --check --diff'      make test ARGS='unit -- -k lock'
+SHELL = /bin/sh
+PLAY = @scripts/bootstrap controller ansible-playbook
+DEV = @scripts/bootstrap dev
+
+.DEFAULT_GOAL = help
+.PHONY: help up down reset verify status test lint format build lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | while IFS=@ read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+
+up: ## install or update the platform on this machine; a second run changes nothing
+	$(PLAY) site.yml $(MLOPS_ARGS) $(ARGS)
+
+down: ## stop the platform; data and configuration stay
+	$(PLAY) playbooks/down.yml $(MLOPS_ARGS) $(ARGS)
+
+reset: ## remove the platform with its data, after a typed confirmation
+	$(PLAY) playbooks/reset.yml $(MLOPS_ARGS) $(ARGS)
+
+verify: ## prove that the running platform works
+	$(PLAY) playbooks/verify.yml $(MLOPS_ARGS) $(ARGS)
+
+status: ## show what runs, where, and how to reach it
+	$(PLAY) playbooks/status.yml $(MLOPS_ARGS) $(ARGS)
+
+test: ## run all tests, or those of ARGS: lint sanity unit integration molecule
+	@tests/run $(or $(ARGS),all)
+
+lint: ## run the linters alone
+	@tests/run lint
+
+format: ## bring the Python files into ruff's form
+	$(DEV) ruff check --fix .
+	$(DEV) ruff format .
+
+build: ## build the collection's archive
+	$(DEV) ansible-galaxy collection build --force
+
+lock: ## write the lock files anew; ARGS=--upgrade takes newer versions
+	@scripts/lock $(ARGS)
+
+clean: ## remove .venv, the caches and the tests' output, but nothing of the platform
+	rm -rf .venv .venv.old .cache .ansible .pytest_cache .ruff_cache tests/output

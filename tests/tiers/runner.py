@@ -1,0 +1,194 @@
+"""Runs tiers of the tests side by side, tells what goes on, and ends with a summary whose last line is `N passed, N failed, N skipped`.
+
+Each tier is a program tests/tiers/TIER.py. It gets the JUnit file to write as its first argument, and its output goes to
+tests/output/TIER.log. A tier that ends without a result, or in which no test ran, has failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import leftovers
+import results
+from results import OUTPUT, ROOT, Case
+
+HERE = Path(__file__).resolve().parent
+# Tiers of one lane run one after the other, the lanes side by side: the quick ones, which only read, beside those that start servers.
+LANES = {"quick": ["unit", "lint", "sanity"], "servers": ["integration", "molecule"], "preparation": ["prepare"]}
+TIERS = LANES["quick"] + LANES["servers"]
+# tiers that may be skipped as a whole: they need root and programs from outside of the repository
+OPTIONAL = {"molecule"}
+HEARTBEAT = 30
+SHOWN_LINES = 150
+# molecule takes its hosts down when it is asked to end
+GRACE = 60
+
+
+class Tier:
+    """One tier of this run: its process, its files, and in the end its tests."""
+
+    def __init__(self, name: str, arguments: list[str]) -> None:
+        """Name the files of tier `name`; `arguments` go to its program."""
+        self.name = name
+        self.arguments = arguments
+        self.log = OUTPUT / f"{name}.log"
+        self.xml = OUTPUT / f"{name}.xml"
+        self.process: subprocess.Popen | None = None
+        self.cases: list[Case] = []
+        self.started = self.seconds = 0.0
+
+    def start(self) -> None:
+        """Start the tier's program, in a session of its own so that it can be ended with all that it starts."""
+        self.xml.unlink(missing_ok=True)
+        self.started = time.monotonic()
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, HERE / f"{self.name}.py", self.xml, *self.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1"},
+            )
+
+    def ended(self) -> bool:
+        """Return whether the program has ended; read its results the first time."""
+        if self.process.poll() is None:
+            return False
+        self.seconds = time.monotonic() - self.started
+        leftovers.signal_group(self.process.pid, signal.SIGKILL)
+        self.cases = self.verdict(self.process.returncode)
+        return True
+
+    def verdict(self, code: int) -> list[Case]:
+        """Return the tests of the tier whose program ended with `code`, with a failed one added for a run that proves nothing."""
+        try:
+            cases = results.read(self.xml)
+        except (OSError, ET.ParseError) as exc:
+            return [Case(self.name, "failed", f"ended with code {code} and without a result ({exc})")]
+        states = {case.state for case in cases}
+        if not states - {"skipped"} and not (states and self.name in OPTIONAL):
+            return [*cases, Case(self.name, "failed", f"no test was run (code {code})")]
+        if code and "failed" not in states:
+            return [*cases, Case(self.name, "failed", f"ended with code {code} although no test failed")]
+        return cases
+
+    def count(self, state: str) -> int:
+        """Return how many tests are in `state`."""
+        return sum(case.state == state for case in self.cases)
+
+
+def say(text: str) -> None:
+    """Print a line of progress with the time of day."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
+def run(tiers: list[Tier]) -> None:
+    """Run `tiers` lane by lane until all have ended. Raises KeyboardInterrupt when it is asked to stop."""
+    waiting = {lane: [tier for tier in tiers if tier.name in names] for lane, names in LANES.items()}
+    running: dict[str, Tier] = {}
+    said = time.monotonic()
+    try:
+        while running or any(waiting.values()):
+            for lane, queue in waiting.items():
+                # molecule's hosts need the image that the preparation builds
+                blocked = queue and queue[0].name == "molecule" and "preparation" in running
+                if queue and lane not in running and not blocked:
+                    running[lane] = queue.pop(0)
+                    running[lane].start()
+                    say(f"{running[lane].name}: started")
+            time.sleep(0.2)
+            leftovers.reap({tier.process.pid for tier in running.values()})
+            for lane, tier in list(running.items()):
+                if tier.ended():
+                    del running[lane]
+                    report(tier)
+                    said = time.monotonic()
+            if time.monotonic() - said >= HEARTBEAT:
+                say("running: " + ", ".join(f"{tier.name} ({time.monotonic() - tier.started:.0f} s)" for tier in running.values()))
+                said = time.monotonic()
+    finally:
+        leftovers.end_groups([tier.process.pid for tier in running.values()], GRACE)
+
+
+def report(tier: Tier) -> None:
+    """Tell how `tier` ended, with the end of its log where it failed."""
+    failed = tier.count("failed")
+    say(
+        f"{tier.name}: {'FAILED' if failed else 'ok'} in {tier.seconds:.0f} s "
+        f"({tier.count('passed')} passed, {failed} failed, {tier.count('skipped')} skipped)"
+    )
+    if failed:
+        lines = tier.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        shown = lines[-SHOWN_LINES:]
+        print(f"----- {tier.name}: last {len(shown)} of {len(lines)} lines of {tier.log.relative_to(ROOT)}")
+        print("\n".join(shown))
+        print(f"----- end of {tier.name}", flush=True)
+
+
+def summary(tiers: list[Tier], seconds: float) -> int:
+    """Print the summary and return the exit code."""
+    print(f"\n{'tier':<14}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
+    for tier in tiers:
+        print(f"{tier.name:<14}{tier.count('passed'):>8}{tier.count('failed'):>8}{tier.count('skipped'):>8}{tier.seconds:>9.0f}")
+    for state in ("skipped", "failed"):
+        found = [(tier.name, case) for tier in tiers for case in tier.cases if case.state == state]
+        if found:
+            print(f"\n{state}:")
+        for name, case in found:
+            print(f"  {name}: {case.name}: {case.reason or 'no reason given'}")
+    counts = {state: sum(tier.count(state) for tier in tiers) for state in ("passed", "failed", "skipped")}
+    print(f"\nlogs and JUnit files: {OUTPUT.relative_to(ROOT)}/; {seconds:.0f} s in all")
+    print(", ".join(f"{number} {state}" for state, number in counts.items()), flush=True)
+    return 1 if counts["failed"] else 0
+
+
+def arguments() -> tuple[list[str], list[str]]:
+    """Return the names of the tiers that were asked for, in order, and what follows `--`."""
+    given, rest = sys.argv[1:], []
+    if "--" in given:
+        given, rest = given[: given.index("--")], given[given.index("--") + 1 :]
+    epilog = "What follows -- goes to pytest and molecule."
+    parser = argparse.ArgumentParser(prog="tests/run", description="Runs tiers of the tests.", epilog=epilog)
+    parser.add_argument("tiers", nargs="+", choices=["all", *TIERS], metavar="TIER", help=f"all, or of: {' '.join(TIERS)}")
+    named = parser.parse_args(given).tiers
+    return [name for name in TIERS if "all" in named or name in named], rest
+
+
+def stop(number: int, _frame: object) -> None:
+    """Turn a signal into the exception that ends run()."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def main() -> int:
+    """Run what the command line names and return the exit code."""
+    names, rest = arguments()
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, stop)
+    leftovers.adopt()
+    tiers = [Tier(name, rest) for name in names]
+    background = [Tier("prepare", [])] if "molecule" in names else []
+    start = time.monotonic()
+    try:
+        run(background + tiers)
+    except KeyboardInterrupt as exc:
+        say(f"stopped ({exc}); every process that the tests started has been ended")
+        return 130
+    finally:
+        for command in leftovers.end_descendants():
+            say(f"a test left a process behind, which was ended: {command}")
+    # the preparation is no test: it is told of when it failed
+    return summary(tiers + [tier for tier in background if tier.count("failed")], time.monotonic() - start)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+from lib.modules import run_module
+
+MODULES = ["postgresql_role", "postgresql_database"]
+ROOT = Path(__file__).resolve().parents[4]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_without_the_driver(tmp_path, name):
+    (tmp_path / "psycopg2.py").write_text("raise ImportError('hidden')\n", encoding="utf-8")
+    failed = run_module(name, {"name": "x"}, env={"PYTHONPATH": str(tmp_path)})
+    assert failed["failed"]
+    assert "psycopg2-binary" in failed["msg"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_action_group_has_the_module(name):
+    runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))
+    assert name in runtime["action_groups"]["postgresql"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_documentation_declares_what_is_supported(name):
+    documentation = yaml.safe_load(import_module(f"ansible_collections.mlops.platform.plugins.modules.{name}").DOCUMENTATION)
+    assert {attribute: value["support"] for attribute, value in documentation["attributes"].items()} == {
+        "check_mode": "full",
+        "diff_mode": "full",
+        "idempotent": "full",
+    }
+    # unset means untouched: only what steers the module itself has a default
+    defaults = {option for option, value in documentation["options"].items() if "default" in value}
+    assert defaults == ({"state", "member_of_purge"} if name == "postgresql_role" else {"state", "grants_purge", "force"})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("postgresql_database", {"locale": "C", "lc_ctype": "C"}, "mutually exclusive"),
+        ("postgresql_database", {"grants": [{"role": "r", "privileges": ["SELECT"]}]}, "SELECT"),
+        ("postgresql_database", {"grants": [{"privileges": ["CONNECT"]}]}, "role"),
+        ("postgresql_role", {"member_of_options": {"other": True}}, "other"),
+        ("postgresql_role", {}, "missing required arguments: name"),
+    ],
+)
+def test_arguments_that_are_refused(name, options, words):
+    failed = run_module(name, {"name": "x", **options} if options or name != "postgresql_role" else {})
+    assert failed["failed"]
+    assert words in failed["msg"]
