@@ -42,4 +42,4 @@ lock: ## write the lock files anew; ARGS=--upgrade takes newer versions
 	@scripts/lock $(ARGS)
 
 clean: ## remove .venv, the caches and the tests' output, but nothing of the platform
-	rm -rf .venv .venv.old .cache .ansible .pytest_cache .ruff_cache tests/output
+	rm -rf .venv .cache .ansible .pytest_cache .ruff_cache tests/output

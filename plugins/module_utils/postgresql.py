@@ -234,6 +234,7 @@ class Server:
                 failure = PostgresqlError(f"The server refused: {done[-1] if done else 'BEGIN'}: {words}", self.queries)
             if not self.connection.closed:
                 self.connection.rollback()
+                self.connection.autocommit = True
         if failure:
             raise failure
         self.connection.autocommit = True

@@ -118,19 +118,22 @@ def _attempt(module, servers):
         return _absent(module, servers)
     # Extensions and the schema public are only seen from inside the database, and everything else from there too: one connection is enough
     inside = params["extensions"] or managed(params)
-    refusal = server = None
-    if inside and params["name"] != params["login_db"]:
+    elsewhere = inside and params["name"] != params["login_db"]
+    server = None
+    if elsewhere:
         try:
             server = _connect(params, servers, dbname=params["name"])
         except PostgresqlError as error:
             # the words of a database that does not exist are in the server's language, but name it; a wrong password's do not
             if " ".join(params["name"].split()) not in error.words:
                 raise
-            refusal = error
+    elsewhere = elsewhere and not server
     server = server or _connect(params, servers)
     state = read(server, params, module.check_mode)
-    if refusal and state["exists"]:
-        raise refusal
+    if elsewhere and state["exists"]:
+        # another session has just created it; or else it lets nobody in, and the server says so again
+        server = _connect(params, servers, dbname=params["name"])
+        state = read(server, params, module.check_mode)
     for kind, key in (("role", "missing"), ("extension", "unavailable")) if module.check_mode else ():
         if state.get(key):
             module.warn(f"No such {kind} on the server yet: {', '.join(state[key])}. A real run fails unless it is there by then.")

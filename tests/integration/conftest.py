@@ -1,23 +1,94 @@
-"""Connections to the servers that the integration tests use.
+"""The servers that the integration tests use: a platform of their own, made by site.yml, unless MLOPS_TEST_CONNECTIONS names others.
 
 `MLOPS_TEST_CONNECTIONS` names a JSON file with the keys `s3`, `postgresql` and `mlflow`; each holds the connection options of that
-family's modules (`endpoint_url`, `login_host`, `tracking_uri`, ...). `tests/run` writes it from the platform that site.yml made.
+family's modules (`endpoint_url`, `login_host`, `tracking_uri`, ...). Then no platform is made, and its own tests are skipped.
+
+For whoever writes tests: `MLOPS_TEST_KEEP=1` leaves the platform running at the end and says where it is; `MLOPS_TEST_DATA_DIR` takes that
+one again, in seconds, and leaves it running as well.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import tempfile
 from pathlib import Path
 
 import pytest
+from lib.platform import Platform, remove_user, user_exists
+
+GIVEN = os.environ.get("MLOPS_TEST_CONNECTIONS")
+# order of the files: what only looks comes first, what kills and interrupts comes last
+LATE = (
+    "test_platform_contract.py",
+    "test_platform_refusals.py",
+    "test_platform_security.py",
+    "test_platform_secrets.py",
+    "test_platform_changes.py",
+    "test_platform_durability.py",
+    "test_platform_kill.py",
+    "test_platform_interrupt.py",
+)
+
+
+def pytest_configure(config):
+    """Turn SIGTERM into an orderly end, so that the platform is removed when the runner stops the tests."""
+    if hasattr(config, "workerinput"):
+        return
+    signal.signal(signal.SIGTERM, lambda *_unused: pytest.exit("stopped by SIGTERM", returncode=143))
+    if not GIVEN and "MLOPS_TEST_MLFLOW_PYTHON" not in os.environ:
+        # read when the test files are imported; the file itself is written when there is a platform
+        config.mlflow_python = Path(tempfile.mkdtemp(prefix="mlops-test-")) / "python"
+        os.environ["MLOPS_TEST_MLFLOW_PYTHON"] = str(config.mlflow_python)
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "mlflow_python"):
+        config.mlflow_python.unlink(missing_ok=True)
+        config.mlflow_python.parent.rmdir()
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LATE.index(item.path.name) if item.path.name in LATE else -1)
 
 
 @pytest.fixture(scope="session")
-def connections():
-    path = os.environ.get("MLOPS_TEST_CONNECTIONS")
-    assert path, "MLOPS_TEST_CONNECTIONS is not set: run the integration tests with tests/run integration"
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+def platform(request):
+    """A running platform of these tests' own (lib.platform.Platform)."""
+    if GIVEN:
+        pytest.skip("MLOPS_TEST_CONNECTIONS names other servers")
+    kept = os.environ.get("MLOPS_TEST_DATA_DIR")
+    had_user = user_exists()
+    platform = Platform.at(kept) if kept else Platform.new()
+    try:
+        platform.install()
+        if hasattr(request.config, "mlflow_python"):
+            request.config.mlflow_python.write_text(f'#!/bin/sh\nexec {platform.python("mlflow")} "$@"\n', encoding="ascii")
+            request.config.mlflow_python.chmod(0o700)
+        yield platform
+    finally:
+        if kept or os.environ.get("MLOPS_TEST_KEEP"):
+            print(f"\nkept: MLOPS_TEST_DATA_DIR={platform.data_dir}")
+        else:
+            platform.reset()
+            if not had_user:
+                remove_user()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _mlflow_python(request):
+    """The tests with broken servers run MLflow from the platform's environment: it must be there before they ask."""
+    needed = any(item.path.name == "test_mlflow_modules_broken.py" for item in request.session.items)
+    if needed and hasattr(request.config, "mlflow_python"):
+        request.getfixturevalue("platform")
+
+
+@pytest.fixture(scope="session")
+def connections(request):
+    if GIVEN:
+        return json.loads(Path(GIVEN).read_text(encoding="utf-8"))
+    return request.getfixturevalue("platform").connections
 
 
 @pytest.fixture(scope="session")

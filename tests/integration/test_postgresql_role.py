@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import secrets
+import time
 
 import psycopg2
 import pytest
@@ -439,3 +440,24 @@ def test_runs_at_the_same_time_do_not_fail_each_other(pg_connection, admin, name
             pool.map(lambda _number: run_module("postgresql_role", {**pg_connection, "name": name, "state": "absent"}), range(4))
         )
     assert sorted(result["changed"] for result in results) == [False, False, False, True]
+
+
+@pytest.mark.parametrize("winner", ["COMMIT", "ROLLBACK"])
+def test_the_loser_of_a_race_reads_again(pg_connection, admin, names, winner):
+    name, group = names(), names()
+    admin(f"CREATE ROLE {group}")
+    other = connect(pg_connection)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, other.cursor() as cursor:
+        # not committed yet: the module finds no role, tries to create it, and waits for this session
+        cursor.execute(f"CREATE ROLE {name} NOLOGIN")
+        running = pool.submit(run_module, "postgresql_role", {**pg_connection, "name": name, "login": True, "member_of": [group]})
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
+        while not running.done() and admin(waiting, f'CREATE ROLE "{name}"%') == [(0,)]:
+            time.sleep(0.02)
+        cursor.execute(winner)
+        done = running.result(timeout=60)
+    other.close()
+    assert not done.get("failed"), done
+    verb = "ALTER" if winner == "COMMIT" else "CREATE"
+    assert done["queries"] == [f'{verb} ROLE "{name}" LOGIN', f'GRANT "{group}" TO "{name}"']
+    assert admin("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", name) == [(True,)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tarfile
@@ -11,7 +12,7 @@ from results import ROOT, Failed
 
 # what a build of a used clone would carry along by mistake
 UNWANTED = re.compile(
-    r"(^|/)(\.git|\.venv|\.venv\.old|\.cache|\.ansible|\.ci|\.pytest_cache|\.ruff_cache|__pycache__|collections|molecule|ansible_collections)(/|$)"
+    r"(^|/)(\.git|\.venv|\.cache|\.ansible|\.ci|\.pytest_cache|\.ruff_cache|__pycache__|collections|molecule|ansible_collections)(/|$)"
     r"|^tests/output(/|$)|\.(pyc|tar\.gz|log|retry|pem|key)$"
 )
 WANTED = {
@@ -54,6 +55,7 @@ def problems(archive: Path) -> list[str]:
 def install(archive: Path, directory: Path) -> Path:
     """Install `archive` below `directory` and return the collection's own directory. Raises Failed."""
     command = ["ansible-galaxy", "collection", "install", "--no-deps", "--force", "--offline", "-p", str(directory), str(archive)]
-    if subprocess.run(command, check=False).returncode:
+    # the directory is a collections path from here on: without the variable the program warns that nothing will find it
+    if subprocess.run(command, check=False, env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(directory)}).returncode:
         raise Failed("the built collection cannot be installed")
     return directory / "ansible_collections" / "mlops" / "platform"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from results import ROOT, Failed, Results
 
-SKIP = {".git", ".venv", ".venv.old", ".cache", ".ansible", "collections", "output", "node_modules"}
+SKIP = {".git", ".venv", ".cache", ".ansible", "collections", "output", "node_modules"}
 
 
 def shell_scripts() -> list[str]:

@@ -15,6 +15,7 @@ def main() -> int:
     """Run the scenarios one after the other and return the exit code."""
     xml, *arguments = sys.argv[1:]
     results = Results(Path(xml))
+    results.write()
     environ = {**os.environ, "MLOPS_TEST_HOSTS": str(hosts.PROGRAM), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")}
     for scenario in sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")):
         with results.test(scenario):

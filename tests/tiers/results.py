@@ -39,7 +39,8 @@ class Results:
 
     @contextmanager
     def test(self, name: str):
-        """Run the block as the test `name`: it fails with Failed or OSError, and is skipped with Skipped; other exceptions go on."""
+        """Run the block as the test `name`: Failed and OSError make it fail and the next one runs, Skipped makes it
+        skipped, and any other exception makes it fail and goes on."""
         print(f"\n=== {name}", flush=True)
         start = time.monotonic()
         state, reason = "passed", ""
@@ -49,6 +50,9 @@ class Results:
             state, reason = "skipped", str(exc)
         except (Failed, OSError) as exc:
             state, reason = "failed", str(exc)
+        except BaseException as exc:
+            state, reason = "failed", repr(exc)
+            raise
         finally:
             seconds = time.monotonic() - start
             self.cases.append(Case(name, state, reason, seconds))

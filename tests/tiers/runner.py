@@ -24,9 +24,11 @@ HERE = Path(__file__).resolve().parent
 LANES = {"quick": ["unit", "lint", "sanity"], "servers": ["integration", "molecule"], "preparation": ["prepare"]}
 TIERS = LANES["quick"] + LANES["servers"]
 # tiers that may be skipped as a whole: they need root and programs from outside of the repository
-OPTIONAL = {"molecule"}
+OPTIONAL = {"molecule", "prepare"}
 HEARTBEAT = 30
 SHOWN_LINES = 150
+# tests with one and the same reason are listed one by one up to here
+MANY = 5
 # molecule takes its hosts down when it is asked to end
 GRACE = 60
 
@@ -129,9 +131,24 @@ def report(tier: Tier) -> None:
     if failed:
         lines = tier.log.read_text(encoding="utf-8", errors="replace").splitlines()
         shown = lines[-SHOWN_LINES:]
-        print(f"----- {tier.name}: last {len(shown)} of {len(lines)} lines of {tier.log.relative_to(ROOT)}")
+        print(f"----- {tier.name}: last {len(shown)} of {len(lines)} lines of {os.path.relpath(tier.log, ROOT)}")
         print("\n".join(shown))
         print(f"----- end of {tier.name}", flush=True)
+
+
+def listed(tier: Tier, state: str) -> list[str]:
+    """Return a line for each test in `state`, and one line for many that have the same reason."""
+    by_reason: dict[str, list[str]] = {}
+    for case in tier.cases:
+        if case.state == state:
+            by_reason.setdefault(case.reason or "no reason given", []).append(case.name)
+    lines = []
+    for reason, names in by_reason.items():
+        if len(names) > MANY:
+            lines.append(f"  {tier.name}: {len(names)} tests, the first of them {names[0]}: {reason}")
+        else:
+            lines += [f"  {tier.name}: {name}: {reason}" for name in names]
+    return lines
 
 
 def summary(tiers: list[Tier], seconds: float) -> int:
@@ -140,13 +157,11 @@ def summary(tiers: list[Tier], seconds: float) -> int:
     for tier in tiers:
         print(f"{tier.name:<14}{tier.count('passed'):>8}{tier.count('failed'):>8}{tier.count('skipped'):>8}{tier.seconds:>9.0f}")
     for state in ("skipped", "failed"):
-        found = [(tier.name, case) for tier in tiers for case in tier.cases if case.state == state]
-        if found:
-            print(f"\n{state}:")
-        for name, case in found:
-            print(f"  {name}: {case.name}: {case.reason or 'no reason given'}")
+        lines = [line for tier in tiers for line in listed(tier, state)]
+        if lines:
+            print(f"\n{state}:", *lines, sep="\n")
     counts = {state: sum(tier.count(state) for tier in tiers) for state in ("passed", "failed", "skipped")}
-    print(f"\nlogs and JUnit files: {OUTPUT.relative_to(ROOT)}/; {seconds:.0f} s in all")
+    print(f"\nlogs and JUnit files: {os.path.relpath(OUTPUT, ROOT)}/; {seconds:.0f} s in all")
     print(", ".join(f"{number} {state}" for state, number in counts.items()), flush=True)
     return 1 if counts["failed"] else 0
 

@@ -1,0 +1,243 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The mlops.platform maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: all directories and files of one component in one round trip."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_files
+short_description: Keep a set of directories and files in one call
+version_added: 0.1.0
+author: [The mlops.platform maintainers (@mlops-platform)]
+description:
+  - Brings directories and the content of files to what is described, all of them in one round trip. A component's dozen small files cost
+    one call instead of two for each file.
+  - A file is written beside its place and renamed, so that a run that is killed leaves the old content or the new one.
+  - It removes nothing, and follows no symbolic link at the last place of a path.
+options:
+  directories:
+    description: Directories, in the order in which they are made. Parents must exist or stand earlier.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: The directory's absolute path.
+        type: path
+        required: true
+      mode:
+        description: Its mode, as an octal string.
+        type: str
+        default: "0700"
+  files:
+    description: Files whose content may be shown in a diff.
+    type: list
+    elements: dict
+    default: []
+    suboptions: &file
+      path:
+        description: The file's absolute path.
+        type: path
+        required: true
+      content:
+        description: The whole content.
+        type: str
+        required: true
+      mode:
+        description: Its mode, as an octal string.
+        type: str
+        default: "0600"
+  secret_files:
+    description: Files whose content holds secrets. It is shown nowhere; a diff says only that it changes.
+    type: list
+    elements: dict
+    default: []
+    suboptions: *file
+  owner:
+    description: Owner of all of them. Unset means the user who runs the module.
+    type: str
+  group:
+    description: Group of all of them. Unset means that the group is left alone.
+    type: str
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+extends_documentation_fragment:
+  - mlops.platform.attributes
+seealso:
+  - module: ansible.builtin.template
+"""
+
+EXAMPLES = r"""
+- name: Keep the files of a service
+  mlops.platform.host_files:
+    owner: "{{ service_user }}"
+    directories:
+      - path: "{{ service_directory }}"
+    files:
+      - path: "{{ service_directory }}/service.conf"
+        content: "{{ lookup('ansible.builtin.template', 'service.conf.j2') }}"
+    secret_files:
+      - path: "{{ service_directory }}/service.env"
+        content: "{{ lookup('ansible.builtin.template', 'service.env.j2') }}"
+  register: service_files
+"""
+
+RETURN = r"""
+changed_paths:
+  description: Paths that were changed, or would be in check mode.
+  returned: success
+  type: list
+  elements: str
+  sample: [/srv/service/service.conf]
+"""
+
+import grp
+import os
+import pwd
+import stat
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def account(module):
+    """Return (uid, gid) that the paths get, -1 for what is left alone; fail the module for names that do not exist."""
+    owner, group = module.params["owner"], module.params["group"]
+    try:
+        uid = pwd.getpwnam(owner).pw_uid if owner else -1
+        gid = grp.getgrnam(group).gr_gid if group else -1
+    except KeyError:
+        module.fail_json(msg=f"there is no user {owner!r} or no group {group!r} on this host; create them first")
+    return uid, gid
+
+
+def attributes_differ(status, mode, uid, gid):
+    """Return whether the lstat result `status` has another mode or (where not -1) owner or group."""
+    return stat.S_IMODE(status.st_mode) != mode or uid not in (-1, status.st_uid) or gid not in (-1, status.st_gid)
+
+
+def set_attributes(path, mode, uid, gid):
+    """Bring mode, owner and group of `path` to what is given. Raises OSError."""
+    status = os.lstat(path)
+    if uid not in (-1, status.st_uid) or gid not in (-1, status.st_gid):
+        os.chown(path, uid, gid)
+    os.chmod(path, mode)
+
+
+def keep_directory(path, mode, uid, gid, check):
+    """Make the directory or bring its attributes to what is given; return whether that is a change. Raises OSError."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        if not check:
+            os.mkdir(path, 0o700)
+            set_attributes(path, mode, uid, gid)
+        return True
+    if not stat.S_ISDIR(status.st_mode):
+        raise OSError(f"{path} is there and no directory; move it away")
+    differs = attributes_differ(status, mode, uid, gid)
+    if differs and not check:
+        set_attributes(path, mode, uid, gid)
+    return differs
+
+
+def read(path):
+    """Return (content, lstat result) of a regular file, (None, None) where there is none. Raises OSError for anything else."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None, None
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(f"{path} is there and no regular file; move it away")
+    with open(path, "rb") as stream:
+        return stream.read(), status
+
+
+def keep_file(path, content, mode, uid, gid, check):
+    """Bring a file to content and attributes; return (changed, the content before as bytes or None). Raises OSError."""
+    before, status = read(path)
+    if before != content:
+        if not check:
+            temporary = f"{path}.mlops-new"
+            if os.path.lexists(temporary):
+                os.unlink(temporary)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(content)
+            set_attributes(temporary, mode, uid, gid)
+            os.rename(temporary, path)
+        return True, before
+    differs = attributes_differ(status, mode, uid, gid)
+    if differs and not check:
+        set_attributes(path, mode, uid, gid)
+    return differs, before
+
+
+def difference(path, before, after, secret):
+    """Return one entry of the diff of a changed file."""
+    if secret:
+        return {"before_header": path, "after_header": path, "before": "", "after": "(changes; the content is secret)\n"}
+    text = (before or b"").decode("utf-8", "replace")
+    return {"before_header": path, "after_header": path, "before": text, "after": after.decode("utf-8", "replace")}
+
+
+def main():
+    """Run the module."""
+    entry = {"path": {"type": "path", "required": True}, "mode": {"type": "str", "default": "0600"}}
+    module = AnsibleModule(
+        argument_spec={
+            "directories": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {"path": {"type": "path", "required": True}, "mode": {"type": "str", "default": "0700"}},
+            },
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {**entry, "content": {"type": "str", "required": True}},
+            },
+            "secret_files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "no_log": False,
+                "options": {**entry, "content": {"type": "str", "required": True, "no_log": True}},
+            },
+            "owner": {"type": "str"},
+            "group": {"type": "str"},
+        },
+        supports_check_mode=True,
+    )
+    uid, gid = account(module)
+    changed, diff = [], []
+    try:
+        for wanted in module.params["directories"]:
+            if keep_directory(wanted["path"], int(wanted["mode"], 8), uid, gid, module.check_mode):
+                changed.append(wanted["path"])
+                diff.append({"before": "", "after": f"directory {wanted['path']} mode {wanted['mode']}\n"})
+        for kind in ("files", "secret_files"):
+            for wanted in module.params[kind]:
+                content = wanted["content"].encode("utf-8")
+                differs, before = keep_file(wanted["path"], content, int(wanted["mode"], 8), uid, gid, module.check_mode)
+                if differs:
+                    changed.append(wanted["path"])
+                    diff.append(difference(wanted["path"], before, content, kind == "secret_files"))
+    except ValueError:
+        module.fail_json(msg="a mode must be an octal string such as '0600'")
+    except OSError as error:
+        module.fail_json(msg=f"cannot bring the files to their state: {error}", changed_paths=changed)
+    result = {"changed": bool(changed), "changed_paths": changed}
+    if module._diff:
+        result["diff"] = diff
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

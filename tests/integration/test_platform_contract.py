@@ -1,0 +1,124 @@
+"""The second-run contract of the local substrate: a converged platform is left alone, and --check tells the truth."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from lib import platform_proc as proc
+from lib.platform import Platform
+
+
+def test_second_run_changes_nothing_and_restarts_nothing(platform):
+    before, files = platform.lasting(), platform.fingerprint()
+    platform.run().unchanged()
+    assert proc.identities(platform.lasting()) == proc.identities(before)
+    assert platform.fingerprint() == files
+
+
+def test_check_mode_on_a_converged_platform(platform):
+    before, files = platform.lasting(), platform.fingerprint()
+    run = platform.run(check=True, diff=True).unchanged()
+    # it looked at everything, not at nothing
+    assert run.stats["ok"] > 60
+    assert proc.identities(platform.lasting()) == proc.identities(before)
+    assert platform.fingerprint() == files
+
+
+def test_check_mode_on_a_bare_data_directory(platform):
+    """A host without an installation (the ports are free): it says what it would make, and makes nothing."""
+    bare = Platform.new(ports=26200, name="mlops-bare")
+    try:
+        run = bare.run(check=True, diff=True).ok()
+        assert run.stats["changed"] > 0
+        assert "would install" in run.output
+        assert not bare.data_dir.exists()
+        assert not bare.processes()
+    finally:
+        bare.reset()
+
+
+@pytest.mark.parametrize("playbook", ["verify", "status"])
+def test_playbooks_that_only_look(platform, playbook):
+    before, files = platform.lasting(), platform.fingerprint()
+    run = platform.run(f"playbooks/{playbook}.yml").unchanged()
+    assert platform.url in run.output
+    assert proc.identities(platform.lasting()) == proc.identities(before)
+    assert platform.fingerprint() == files
+
+
+def test_verify_leaves_no_trace(platform):
+    def state():
+        with platform.database("mlflow") as cursor:
+            rows = []
+            for table in ("runs", "experiments", "registered_models", "metrics", "tags"):
+                cursor.execute(f"SELECT count(*) FROM {table}")  # noqa: S608
+                rows.append((table, cursor.fetchone()[0]))
+        with platform.database("mlflow_auth") as cursor:
+            cursor.execute("SELECT array_agg(username ORDER BY username) FROM users")
+            users = cursor.fetchone()
+        pages = platform.s3().get_paginator("list_object_versions").paginate(Bucket="mlflow-artifacts")
+        return rows, users, sum(len(page.get("Versions", [])) + len(page.get("DeleteMarkers", [])) for page in pages)
+
+    before = state()
+    run = platform.run("playbooks/verify.yml").unchanged()
+    assert "byte for byte" in run.output and "removed again" in run.output
+    assert state() == before
+
+
+def test_status_names_every_service(platform):
+    run = platform.run("playbooks/status.yml").unchanged()
+    for name in ("postgresql", "seaweedfs", "traefik", *(f"mlflow-{port}" for port in platform.mlflow_ports)):
+        assert f"process {platform.service(name).pid})" in run.output, name
+
+
+def test_tags_limit_a_run(platform):
+    run = platform.run(tags="mlflow").unchanged()
+    roles = {task["task"].split(" : ")[0].split(".")[-1] for task in run.tasks if task["event"] == "ok"}
+    assert "mlflow" in roles
+    assert not [t for t in run.tasks if "Make the databases" in t["task"] and t["event"] == "ok"]
+
+
+def test_down_and_up_again_with_the_same_data(platform):
+    key = f"contract/{os.urandom(4).hex()}"
+    run_id = platform.new_run("down-and-up")
+    platform.s3(mlflow=True).put_object(Bucket="mlflow-artifacts", Key=key, Body=b"kept")
+    platform.run("playbooks/down.yml").ok()
+    assert not platform.processes()
+    for port in (platform.variables["mlops_https_port"], platform.variables["postgresql_port"], *platform.mlflow_ports):
+        assert not proc.listening(port), port
+    # a second one finds nothing to stop
+    platform.run("playbooks/down.yml").unchanged()
+    run = platform.run().ok()
+    assert "Initialise the database cluster" not in run.changed
+    assert platform.http().json("GET", f"/api/2.0/mlflow/runs/get?run_id={run_id}")["run"]["info"]["run_name"] == "down-and-up"
+    assert platform.s3().get_object(Bucket="mlflow-artifacts", Key=key)["Body"].read() == b"kept"
+    platform.run().unchanged()
+
+
+def test_only_what_is_public_can_be_read_by_others(platform):
+    """runtime/ holds programs, ca.crt is for clients, the marker says whose directory it is; nothing else is open to other users."""
+    public = {platform.data_dir / "ca.crt", platform.data_dir / ".mlops-installation"}
+    open_to_others, strangers = [], []
+    for folder, names, files in os.walk(platform.data_dir):
+        if Path(folder) == platform.data_dir:
+            names.remove("runtime")
+        reachable = Path(folder) == platform.data_dir
+        for path in (Path(folder, name) for name in names + files):
+            status = path.lstat()
+            # below a closed directory nothing can be reached: its own mode decides
+            if reachable and status.st_mode & 0o077 and path not in public:
+                open_to_others.append((str(path), oct(status.st_mode)))
+            if status.st_uid not in (platform.uid, 0):
+                strangers.append(str(path))
+    assert not open_to_others
+    assert not strangers
+    assert platform.data_dir.stat().st_mode & 0o777 == 0o711
+    for path in (platform.data_dir / "secrets").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600, path
+    # a service cannot change its own program
+    writable = [p for p in (platform.data_dir / "runtime").rglob("*") if not p.is_symlink() and p.lstat().st_mode & 0o022]
+    assert not writable
+    if platform.root:
+        assert {p.lstat().st_uid for p in (platform.data_dir / "runtime").rglob("*")} == {0}

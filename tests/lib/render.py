@@ -1,0 +1,131 @@
+"""Renders the roles' templates and variables with Ansible's own templating, without a play."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+from ansible.template import Templar, trust_as_template
+
+ROOT = Path(__file__).resolve().parents[2]
+# what `preflight` and `local_runtime` would find on a host
+HOST = {
+    "data_dir": "/var/lib/mlops",
+    "user": "mlops",
+    "group": "mlops",
+    "root": True,
+    "run_as": [],
+    "service_manager": "systemd",
+    "python_version": "3.11",
+}
+RUNTIME = {name: f"/var/lib/mlops/runtime/{name}" for name in ("tools", "postgresql", "seaweedfs", "traefik", "mlflow")}
+# every printable ASCII character, the odd ones in odd places
+ODD = "".join(map(chr, range(32, 127)))
+
+with warnings.catch_warnings():
+    # tests/conftest.py has made the collections importable already
+    warnings.simplefilter("ignore")
+    init_plugin_loader([str(ROOT / "collections")])
+
+
+class Roles:
+    """The variables of some roles, as a play has them after their facts were set; `overrides` are a user's."""
+
+    def __init__(self, *roles, **overrides):
+        """Load defaults and vars of `roles`, in the order of precedence that Ansible has."""
+        self.loader = DataLoader()
+        self.variables = {"ansible_managed": "Ansible managed", "mlops_host": HOST, "mlops_runtime": RUNTIME}
+        for part in ("defaults", "vars"):
+            for role in ("common", *roles):
+                file = ROOT / "roles" / role / part / "main.yml"
+                if file.is_file():
+                    self.variables.update(self.loader.load_from_file(str(file), trusted_as_template=True) or {})
+        self.variables.update(overrides)
+
+    def value(self, expression, **more):
+        """Return what the Jinja `expression` gives, with its type."""
+        return self.template(trust_as_template("{{ " + expression + " }}"), **more)
+
+    def template(self, value, **more):
+        """Return `value`, a text or a structure that was loaded as trusted, with its templates filled in."""
+        return Templar(loader=self.loader, variables={**self.variables, **more}).template(value)
+
+    def render(self, role, name, **more):
+        """Return the text of roles/ROLE/templates/NAME, as the template module writes it."""
+        path = ROOT / "roles" / role / "templates" / name
+        return self.value("lookup('ansible.builtin.template', template_path)", template_path=str(path), **more)
+
+    def tasks(self, role, name):
+        """Return the tasks of roles/ROLE/tasks/NAME, whose templates can be filled in by template()."""
+        return self.loader.load_from_file(str(ROOT / "roles" / role / "tasks" / name), trusted_as_template=True)
+
+
+SECRETS = {"secrets": dict.fromkeys(("mlflow_flask_secret_key", "ingress_internal_password", "ingress_scraper_password"), "abc123")}
+
+
+def platform(password=ODD, **overrides):
+    """Return the Roles of the whole local substrate, with `password` wherever a user may give a secret."""
+    hexadecimal = {
+        f"object_store_{name}_key": "0f" * 32 for name in ("jwt_write", "jwt_read", "jwt_filer_write", "jwt_filer_read", "sse")
+    }
+    facts = {
+        "postgresql_endpoint": {
+            "host": "127.0.0.1",
+            "port": 15432,
+            "max_connections": 100,
+            "passwords": {"mlflow": password, "seaweedfs": password},
+        },
+        "postgresql_secrets": {"secrets": {"postgresql_superuser_password": password}, "previous": {}},
+        "object_store_secrets": {"secrets": hexadecimal},
+        "object_store_endpoint": {
+            "url": "http://127.0.0.1:18333",
+            "region": "us-east-1",
+            "bucket": "mlflow-artifacts",
+            "access_key": "an-access-key",
+            "secret_key": password,
+        },
+        "object_store_admin": {"access_key": "another-key", "secret_key": password},
+        "ingress_secrets": SECRETS,
+        "ingress_endpoint": {"routes": "/var/lib/mlops/etc/traefik/routes"},
+        "mlflow_secrets": {"secrets": {**SECRETS["secrets"], "mlflow_admin_password": password}, "previous": {}},
+        "local_certificate_signed": {"changed": False},
+        **{f"{role}_files": {"changed": False, "changed_paths": []} for role in ROLES},
+    }
+    return Roles("local_service", "local_host", "postgresql", "object_store", "ingress", "mlflow", **{**facts, **overrides})
+
+
+ROLES = ("postgresql", "object_store", "ingress", "mlflow")
+
+
+def within(role):
+    """Return the variables that Ansible sets while a role runs."""
+    path = str(ROOT / "roles" / role)
+    return {"role_path": path, "ansible_search_path": [path]}
+
+
+def services(roles):
+    """Return the descriptions of all services, as the roles hand them to local_service."""
+    found = []
+    for role in ROLES:
+        for task in roles.tasks(role, "deploy_local.yml"):
+            included = task.get("ansible.builtin.import_role", {})
+            if included.get("name") == "mlops.platform.local_service" and "tasks_from" not in included:
+                items = roles.template(task["vars"]["local_service_items"], **within(role))
+                found += yaml.safe_load(items) if isinstance(items, str) else items
+    return found
+
+
+def files(roles):
+    """Return (content by path, paths of those that are secret) of the files that the component roles place with host_files."""
+    contents, secret = {}, set()
+    for role in ROLES:
+        for task in roles.tasks(role, "deploy_local.yml"):
+            options = task.get("mlops.platform.host_files", {})
+            for kind in ("files", "secret_files"):
+                for entry in roles.template(options.get(kind, []), **within(role)):
+                    contents[entry["path"]] = entry["content"]
+                    secret |= {entry["path"]} if kind == "secret_files" else set()
+    return contents, secret
