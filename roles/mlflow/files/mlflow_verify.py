@@ -3,6 +3,7 @@
 Reads one JSON object from standard input, so that no secret is on a command line:
 
     tracking_uri, ca (path or ""), admin {username, password}, user {username, password} (made and removed here),
+    hosts (Host headers that must be accepted),
     s3 {endpoint_url, access_key, secret_key, region, bucket} (an identity that may list versions),
     backend_store_uri (optional: deleted runs are then removed for good from it)
 
