@@ -2,8 +2,7 @@
 
 Usage: load.py STOP_FILE
 
-Four clients, as MLflow's own clients do it: connections that are kept, reads and writes that must not be sent twice. Nothing is retried, save
-a request on a kept connection that the entry point had closed before: every HTTP client does that.
+Four clients that keep their connections, as MLflow's own do; reads, and writes that must not be sent twice. Nothing is retried.
 """
 
 from __future__ import annotations
