@@ -43,7 +43,7 @@ _value:
 def durations(starts, end):
     """Return one line "NAME SECONDS s" for each part of `starts`, the list of (name, time); the last part ends at `end`."""
     took = {}
-    for (name, begin), (unused, until) in zip(starts, [*starts[1:], (None, end)]):
+    for (name, begin), (_next, until) in zip(starts, [*starts[1:], (None, end)]):
         took[name] = took.get(name, 0.0) + float(until) - float(begin)
     return [f"{name} {seconds:.1f} s" for name, seconds in took.items()]
 

@@ -58,8 +58,9 @@ def probe(path, prefix):
 def find(given=None, account=None):
     """Find an interpreter of a supported version that an account can execute.
 
-    given: the only path to try. account: its pwd.struct_passwd, or None for the user who runs this. Returns (found, tried): found is the probe's dict - the first with venv=True, else the first at all - or None;
-    tried is a list of (path, reason) of those that were passed over.
+    given: the only path to try. account: its pwd.struct_passwd, or None for the user who runs this.
+    Returns (found, tried): found is the probe's dict - the first with venv=True, else the first at all - or None; tried is a list of
+    (path, reason) of those that were passed over.
     """
     prefix = as_account(account)
     second, tried = None, []

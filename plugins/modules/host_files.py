@@ -17,7 +17,7 @@ description:
   - It removes nothing, and follows no symbolic link at the last place of a path.
 options:
   directories:
-    description: Directories, in the order in which they are made. Parents must exist or stand earlier.
+    description: Directories, in the order in which they are made. A missing parent is made with the default mode.
     type: list
     elements: dict
     default: []
@@ -135,6 +135,8 @@ def keep_directory(path, mode, uid, gid, check):
         status = os.lstat(path)
     except FileNotFoundError:
         if not check:
+            # parents are nobody's of ours: they get what the umask leaves
+            os.makedirs(os.path.dirname(path), exist_ok=True)
             os.mkdir(path, 0o700)
             set_attributes(path, mode, uid, gid)
         return True

@@ -148,7 +148,6 @@ import os
 import pwd
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.mlops.platform.plugins.module_utils import host_checks
 
 

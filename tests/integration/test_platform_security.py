@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +15,7 @@ from lib import platform_attack, platform_proc
 
 MARKER = f"nobody may read this {os.urandom(8).hex()}"
 BUCKET = "mlflow-artifacts"
+PRIVATE = ("secrets", "secrets/pgpass", "etc/mlflow.env", "log", "run", "tls/ca.key", "postgresql", "seaweedfs/volume")
 KEY = f"artifacts/attack/{os.urandom(4).hex()}/secret.txt"
 
 
@@ -59,47 +60,34 @@ def state(platform):
 def request_of_attack(platform):
     """What the attacker is told: more than a stranger would know."""
     platform.s3(mlflow=True).put_object(Bucket=BUCKET, Key=KEY, Body=MARKER.encode())
-    shell = subprocess.run(
-        platform.as_service("/bin/sh", platform.data_dir / "etc/seaweedfs/weed-shell.sh"),
-        input=f"fs.meta.cat /buckets/{BUCKET}/{KEY}.versions\nfs.ls -l /buckets/{BUCKET}/{Path(KEY).parent}\n",
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd="/",
-    ).stdout
     listening = platform_proc.listeners(platform.processes())
-    volumes = sorted(int(p.stem.rsplit("_", 1)[-1]) for p in (platform.data_dir / "seaweedfs/volume").glob("*.dat"))
-    fid = next(iter(json_fids(platform, shell)), f"{volumes[-1]},0100000000")
-    services = [p for p in platform.lasting().values()]
+    services = list(platform.lasting().values())
     yield {
         "ports": known_ports(platform),
         "listening": sorted(port for _address, port in listening),
         "bucket": BUCKET,
         "key": KEY,
         "marker": MARKER,
-        "fid": fid,
+        "fid": file_id(platform),
         "access_key": platform.secret("object_store_admin_access_key"),
         "weed": platform.program("seaweedfs", "weed"),
         "sockets": platform_proc.unix_sockets(platform.uid),
         "pids": [p.pid for p in services if p.uid == platform.uid],
-        "paths": [str(platform.data_dir / p) for p in ("secrets", "secrets/pgpass", "etc/mlflow.env", "log", "run", "tls/ca.key", "postgresql")],
+        "paths": [str(platform.data_dir / path) for path in PRIVATE],
         "data_dir": str(platform.data_dir),
         "stranger": platform.root,
     }
     platform.s3().delete_object(Bucket=BUCKET, Key=KEY)
 
 
-def json_fids(platform, _shell):
-    """Return the ids of the blobs that hold the object, from the metadata's own database."""
+def file_id(platform):
+    """Return the id of the blob that holds the object, from the metadata in PostgreSQL (a protocol buffer that holds it as text)."""
     with platform.database("seaweedfs") as cursor:
-        cursor.execute("SELECT meta FROM filemeta WHERE position(%s in directory || '/' || name) > 0 LIMIT 5", (Path(KEY).name,))
-        rows = [bytes(row[0]) for row in cursor.fetchall()]
-        if not rows:
-            cursor.execute(f'SELECT meta FROM "{BUCKET}" WHERE position(%s in directory || name) > 0', (Path(KEY).name,))
-            rows = [bytes(row[0]) for row in cursor.fetchall()]
-    import re
-
-    return [match.group().decode() for row in rows for match in re.finditer(rb"\d+,[0-9a-f]{8,20}", row)]
+        # SeaweedFS keeps a table of metadata for each bucket
+        cursor.execute(f'SELECT meta FROM "{BUCKET}" WHERE directory LIKE %s OR name = %s', (f"%{Path(KEY).parent.name}%", Path(KEY).name))  # noqa: S608
+        found = [match.decode() for (meta,) in cursor.fetchall() for match in re.findall(rb"\d+,[0-9a-f]{9,20}", bytes(meta))]
+    assert found, "the object's blob was not found: SeaweedFS keeps its metadata otherwise than this test believes"
+    return found[0]
 
 
 def attack(platform, ask):
@@ -256,4 +244,3 @@ def test_programs_run_without_root(platform):
         assert process.uid == platform.uid, process
         status = Path("/proc", str(process.pid), "status").read_text()
         assert int(status.split("CapEff:")[1].split()[0], 16) == 0 or not platform.root, process
-    assert sys.executable

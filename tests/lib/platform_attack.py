@@ -1,9 +1,10 @@
 """Tries, without any credential, to read, change and delete through every port of a platform. A program: JSON on stdin, JSON on stdout.
 
 Standard library, `openssl` and `weed` only, so that it runs as any user. The request holds `ports` ({role: [port]}), all ports that are
-listened on (`listening`), `bucket`, `key`, `marker` (text in the object), `fid` (its file id, as somebody who had read a log would know it),
-`access_key` (a known key's name), `weed`, `sockets`, `pids`, `paths` (files to read) and `data_dir`; `stranger` says whether this runs as
-another user than the services. The answer is a list of [where, what, succeeded, detail]: succeeded is None for what is open on purpose.
+listened on (`listening`), `bucket`, `key`, `marker` (text in the object), `fid` (the id of its blob, as somebody who had read a log would
+know it), `access_key` (a known key's name), `weed`, `sockets`, `pids`, `paths` (files to read) and `data_dir`; `stranger` says whether this
+runs as another user than the services. The answer is a list of [where, what, succeeded, detail]: succeeded is None for what is open on
+purpose.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import hmac
 import http.client
 import json
 import os
+import pathlib
 import re
-import signal
 import socket
 import ssl
 import subprocess
@@ -62,6 +63,12 @@ def fetch(port, method, path, body=None, headers=None, tls=False):
         return 0, repr(error).encode()
     finally:
         connection.close()
+
+
+def first_byte(path):
+    """Read one byte of a file."""
+    with path.open("rb") as stream:
+        stream.read(1)
 
 
 def forged(key, fid):
@@ -114,8 +121,9 @@ def table(role, ask, port):
         rest += [("PUT", f"/buckets{place}?tagging", None, {"Seaweed-Evil": "1"}), ("DELETE", f"/buckets{place}", None, {})]
         rest += [("DELETE", f"/buckets/{bucket}?recursive=true&ignoreRecursiveError=true", None, {})]
     elif role == "s3":
-        gets = ["/", f"/{bucket}", place, f"/{bucket}?versions", f"/{bucket}?policy", f"/{bucket}?acl", f"/{bucket}?uploads", "/metrics", *PPROF]
-        gets += [f"/{bucket}/?list-type=2", "/?Action=ListUsers&Version=2010-05-08", "/healthz", "/status"]
+        gets = ["/", f"/{bucket}", place, "/metrics", *PPROF]
+        gets += [f"/{bucket}?{what}" for what in ("versions", "policy", "acl", "uploads", "list-type=2")]
+        gets += ["/?Action=ListUsers&Version=2010-05-08", "/healthz", "/status"]
         signatures = s3_signatures(ask["access_key"], port)
         rest = [("GET", place, None, headers) for headers in signatures.values()]
         rest += [("PUT", f"/{bucket}/evil", b"evil", headers) for headers in [{}, *signatures.values()]]
@@ -133,12 +141,15 @@ def table(role, ask, port):
         rest += [("DELETE", path, None, headers) for path in (place, f"/{bucket}") for headers in [{}, *signatures.values()]]
     elif role in ("mlflow", "public"):
         api = "/api/2.0/mlflow"
-        gets = ["/", f"{api}/experiments/search?max_results=1", f"{api}/users/get?username=admin", "/metrics", "/health", "/version", "/signup"]
-        gets += [f"/api/2.0/mlflow-artifacts/artifacts/{key.split('/', 1)[1]}", "/api/2.0/mlflow-artifacts/artifacts?path=", "/graphql"]
-        gets += ["/ajax-api/2.0/mlflow/experiments/search?max_results=1", "/api/2.0/mlflow/registered-models/search", "/openapi.json", "/docs"]
-        gets += ["/get-artifact?path=x&run_uuid=x", "/api/3.0/mlflow/server-info", "/ajax-api/2.0/mlflow/gateway-proxy", "/api/2.0/mlflow/users/list"]
-        bad = [f"Basic {base64.b64encode(pair.encode()).decode()}" for pair in ("admin:password1234", "admin:", "admin:admin", ":", "evil:x")]
-        rest = [("GET", f"{api}/experiments/search?max_results=1", None, {"Authorization": value}) for value in [*bad, f"Bearer {NONE_JWT}"]]
+        artifacts = "/api/2.0/mlflow-artifacts/artifacts"
+        stored = f"{artifacts}/{key.split('/', 1)[1]}"
+        gets = ["/", "/metrics", "/health", "/version", "/signup", "/openapi.json", "/docs", stored, f"{artifacts}?path=", "/graphql"]
+        gets += [f"{api}/{what}" for what in ("experiments/search?max_results=1", "users/get?username=admin", "users/list")]
+        gets += [f"{api}/registered-models/search", "/ajax-api/2.0/mlflow/experiments/search?max_results=1"]
+        gets += ["/get-artifact?path=x&run_uuid=x", "/api/3.0/mlflow/server-info", "/ajax-api/2.0/mlflow/gateway-proxy"]
+        pairs = ("admin:password1234", "admin:", "admin:admin", ":", "evil:x")
+        bad = [f"Basic {base64.b64encode(pair.encode()).decode()}" for pair in pairs] + [f"Bearer {NONE_JWT}"]
+        rest = [("GET", f"{api}/experiments/search?max_results=1", None, {"Authorization": value}) for value in bad]
         text = {"Content-Type": "application/json"}
         for path, body in (
             ("runs/create", {"experiment_id": "0", "start_time": 1}),
@@ -148,9 +159,8 @@ def table(role, ask, port):
             ("experiments/delete", {"experiment_id": "0"}),
         ):
             rest += [("POST", f"{api}/{path}", json.dumps(body), text)]
-        rest += [("POST", "/graphql", json.dumps({"query": "{mlflowSearchRuns(input:{experimentIds:[\"0\"]}){runs{info{runId}}}}"}), text)]
-        rest += [("PUT", "/api/2.0/mlflow-artifacts/artifacts/evil", b"evil", {})]
-        rest += [("DELETE", f"/api/2.0/mlflow-artifacts/artifacts/{key.split('/', 1)[1]}", None, {})]
+        rest += [("POST", "/graphql", json.dumps({"query": '{mlflowSearchRuns(input:{experimentIds:["0"]}){runs{info{runId}}}}'}), text)]
+        rest += [("PUT", f"{artifacts}/evil", b"evil", {}), ("DELETE", stored, None, {})]
         rest += [("POST", "/v1/traces", b"", {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": "0"})]
     elif role == "internal":
         gets = ["/", "/api/rawdata", "/api/overview", "/dashboard/", "/metrics", "/ping", *PPROF]
@@ -171,6 +181,15 @@ class Attack:
     def note(self, where, what, succeeded, detail=""):
         self.rows.append([where, what, succeeded, re.sub(r"\s+", " ", str(detail))[:200]])
 
+    def attempt(self, where, what, action):
+        """Note `action` as a success of the attacker unless the operating system refuses it."""
+        try:
+            action()
+        except OSError as error:
+            self.note(where, what, False, error)
+        else:
+            self.note(where, what, True)
+
     def http(self, role, port):
         """Take the role's table, with and without TLS; an answer below 400 is a success, and so is the object's text in any."""
         for method, path, body, headers in table(role, self.ask, port):
@@ -181,7 +200,6 @@ class Attack:
                 plain = path.split("?")[0]
                 if good and not held and method == "GET" and plain in HARMLESS.get(role, ()):
                     good = None
-                # Traefik's own redirect to nowhere or MLflow's login page would be no content: both answer 401 or 404
                 self.note(f"{role}:{port}{' TLS' if tls else ''}", f"{method} {path}"[:110], good, f"{status} {answer[:120]!r}")
 
     def h2(self, port, certificate):
@@ -218,8 +236,9 @@ class Attack:
         ask = self.ask
         master, filer = ask["ports"]["master"][0], ask["ports"]["filer"][0]
         place = f"/buckets/{ask['bucket']}"
-        commands = ["lock", "cluster.ps", f"fs.ls {place}", f"fs.cat {place}/{ask['key']}", "s3.bucket.list", f"fs.rm -rf {place}/{ask['key']}"]
-        commands += ["s3.configure -user=evil -access_key=evil -secret_key=evil -actions=Admin -apply", f"s3.bucket.delete -name {ask['bucket']}"]
+        commands = ["lock", "cluster.ps", f"fs.ls {place}", f"fs.cat {place}/{ask['key']}", "s3.bucket.list"]
+        commands += ["s3.configure -user=evil -access_key=evil -secret_key=evil -actions=Admin -apply"]
+        commands += [f"fs.rm -rf {place}/{ask['key']}", f"s3.bucket.delete -name {ask['bucket']}"]
         try:
             done = subprocess.run(
                 [ask["weed"], "shell", f"-master={HOST}:{master}", f"-filer={HOST}:{filer}"],
@@ -244,32 +263,19 @@ class Attack:
     def files(self):
         """Read and write below the data directory, and reach into the processes."""
         data_dir = self.ask["data_dir"]
-        for path in [data_dir, *self.ask["paths"]]:
-            for what, attempt in (("list", os.listdir), ("read", lambda p: open(p, "rb").read(1)), ("write", lambda p: open(p, "ab").close())):
-                try:
-                    attempt(path)
-                    self.note("file", f"{what} {path}", True)
-                except OSError as error:
-                    self.note("file", f"{what} {path}", False, error)
-        try:
-            os.mkdir(f"{data_dir}/evil")
-            self.note("file", "make a directory", True)
-        except OSError as error:
-            self.note("file", "make a directory", False, error)
+        for path in map(pathlib.Path, [data_dir, *self.ask["paths"]]):
+            self.attempt("file", f"list {path}", lambda p=path: list(p.iterdir()))
+            self.attempt("file", f"read {path}", lambda p=path: first_byte(p))
+            self.attempt("file", f"write {path}", lambda p=path: p.open("ab").close())
+        self.attempt("file", "make a directory", pathlib.Path(data_dir, "evil").mkdir)
         for pid in self.ask["pids"]:
-            for name in ("environ", "mem", "fd", "cwd"):
-                path = f"/proc/{pid}/{name}"
-                try:
-                    os.listdir(path) if name == "fd" else os.readlink(path) if name == "cwd" else open(path, "rb").read(1)
-                    self.note("process", f"read {path}", True)
-                except OSError as error:
-                    self.note("process", f"read {path}", False, error)
-            try:
-                # 0 asks only whether a signal would be allowed
-                os.kill(pid, 0)
-                self.note("process", f"signal {pid}", True, signal.Signals.SIGTERM.name)
-            except OSError as error:
-                self.note("process", f"signal {pid}", False, error)
+            place = pathlib.Path("/proc", str(pid))
+            for name in ("environ", "mem"):
+                self.attempt("process", f"read {place / name}", lambda p=place / name: first_byte(p))
+            self.attempt("process", f"list {place}/fd", lambda p=place: list((p / "fd").iterdir()))
+            self.attempt("process", f"follow {place}/cwd", (place / "cwd").readlink)
+            # 0 asks only whether a signal would be allowed
+            self.attempt("process", f"signal {pid}", lambda p=pid: os.kill(p, 0))
 
     def unix(self):
         """Connect to the services' Unix sockets: one that can be connected to is a success unless it is gRPC behind mutual TLS."""

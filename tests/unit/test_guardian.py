@@ -126,11 +126,12 @@ def test_end_kills_what_does_not_end_and_leaves_others_alone(guardian, data_dir,
 def test_end_sends_nothing_to_a_service_that_ends_by_itself(guardian, data_dir, start, monkeypatch, capsys):
     service = sleeper(start, data_dir)
     record(data_dir, "service", service.pid)
-    killed = []
-    monkeypatch.setattr(guardian.os, "kill", lambda pid, number: killed.append(pid))
+    killed, send = [], os.kill
     # the pause of the loop is when the service ends
-    monkeypatch.setattr(guardian.time, "sleep", lambda _seconds: (service.terminate(), service.wait()))
+    monkeypatch.setattr(guardian.time, "sleep", lambda _seconds: (send(service.pid, signal.SIGTERM), service.wait(PATIENCE)))
+    monkeypatch.setattr(guardian.os, "kill", lambda pid, _number: killed.append(pid))
     guardian.end(str(data_dir))
+    monkeypatch.undo()
     assert killed == []
     assert capsys.readouterr().out == ""
 

@@ -183,8 +183,8 @@ def test_a_restart_command_that_fails_is_told_with_its_words(rolling, platform, 
 
 def test_a_command_that_is_not_there_is_told(rolling, platform, capsys):
     arguments = platform.arguments()
-    arguments[-1] = "/nonexistent/program"
-    arguments = arguments[:-3] + arguments[-3:]
+    commands = [number for number, word in enumerate(arguments) if word.startswith(sys.executable)]
+    arguments[commands[0]] = "/nonexistent/program"
     assert rolling.main(arguments) == 1
     assert "/nonexistent/program" in capsys.readouterr().err
 
@@ -205,7 +205,6 @@ def test_a_process_counts_as_back_when_traefiks_health_check_says_so(rolling, pl
 
 def test_the_last_server_is_never_taken_out(rolling, platform, capsys):
     platform.list(platform.urls[:1])
-    arguments = platform.arguments([platform.urls[0], platform.urls[1]])
     # the second one, which is out, does not come back: so the first one must stay
     platform.codes[platform.urls[1]] = 1
     arguments = platform.arguments([platform.urls[0], platform.urls[1]])

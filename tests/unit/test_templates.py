@@ -8,10 +8,10 @@ import re
 import shlex
 import subprocess
 import sys
-import tomllib
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import tomllib
 import yaml
 from lib.render import HOST, ODD, Roles, files, platform, services
 

@@ -160,16 +160,20 @@ def restart(url: str, command: list[str], arguments: argparse.Namespace) -> None
         raise StepError(f"{url}: '{shlex.join(command)}' ended with {done.returncode}: {done.stdout.strip()}")
 
     def probe() -> str | None:
-        get(url.rstrip("/") + arguments.ready_path, arguments.ready_auth_file)
+        try:
+            get(url.rstrip("/") + arguments.ready_path, arguments.ready_auth_file)
+        except urllib.error.HTTPError as exc:
+            # a refused login was compared with the users' database too: the password may have been changed a moment ago
+            return None if exc.code == 401 else f"HTTP {exc.code}"
         return None
 
-    wait_for(f"{url}{arguments.ready_path} answers 200", probe, arguments.ready_timeout)
+    wait_for(f"{url}{arguments.ready_path} answers", probe, arguments.ready_timeout)
 
 
 def roll(balancer: Balancer, commands: dict[str, list[str]], arguments: argparse.Namespace) -> None:
     """Restart every process. Those that an earlier run left out come first: until they are back, none other may go. Raises StepError."""
     listed = balancer.urls()
-    if len(commands) == 1:
+    if len({*commands, *listed}) == 1:
         url, command = next(iter(commands.items()))
         restart(url, command, arguments)
         balancer.set(url, listed=True)

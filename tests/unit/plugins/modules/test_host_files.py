@@ -1,0 +1,114 @@
+"""The module host_files: many files in one call, whole or not at all, and no secret in a diff."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import stat
+
+import pytest
+import yaml
+from lib.modules import run_module
+
+SECRET = "not-in-any-diff"
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def arguments(root):
+    return {
+        "directories": [{"path": f"{root}/a"}, {"path": f"{root}/a/b", "mode": "0755"}],
+        "files": [{"path": f"{root}/a/shown", "content": "ü one\n"}, {"path": f"{root}/a/program", "content": "#!/bin/sh\n", "mode": "0500"}],
+        "secret_files": [{"path": f"{root}/a/b/secret", "content": f"{SECRET}\n"}],
+    }
+
+
+def paths(root):
+    return [f"{root}/{name}" for name in ("a", "a/b", "a/shown", "a/program", "a/b/secret")]
+
+
+def test_check_mode_says_what_a_real_run_does_and_a_second_run_does_nothing(tmp_path):
+    predicted = run_module("host_files", arguments(tmp_path), check=True)
+    # parents would exist by then
+    assert predicted["changed"] and predicted["changed_paths"] == paths(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    done = run_module("host_files", arguments(tmp_path))
+    assert done["changed_paths"] == predicted["changed_paths"]
+    assert (tmp_path / "a" / "shown").read_text(encoding="utf-8") == "ü one\n"
+    assert (tmp_path / "a" / "b" / "secret").read_text(encoding="utf-8") == f"{SECRET}\n"
+    found = {path: mode(tmp_path / path) for path in ("a", "a/b", "a/shown", "a/program", "a/b/secret")}
+    assert found == {"a": 0o700, "a/b": 0o755, "a/shown": 0o600, "a/program": 0o500, "a/b/secret": 0o600}
+    again = run_module("host_files", arguments(tmp_path))
+    assert (again["changed"], again["changed_paths"]) == (False, [])
+
+
+def test_only_what_differs_is_changed(tmp_path):
+    run_module("host_files", arguments(tmp_path))
+    (tmp_path / "a" / "shown").write_text("two\n")
+    (tmp_path / "a" / "b").chmod(0o700)
+    untouched = (tmp_path / "a" / "program").stat()
+    assert run_module("host_files", arguments(tmp_path), check=True)["changed_paths"] == [f"{tmp_path}/a/b", f"{tmp_path}/a/shown"]
+    assert (tmp_path / "a" / "shown").read_text() == "two\n"
+    assert run_module("host_files", arguments(tmp_path))["changed_paths"] == [f"{tmp_path}/a/b", f"{tmp_path}/a/shown"]
+    assert (tmp_path / "a" / "program").stat() == untouched
+
+
+def test_diff_shows_files_and_no_secret(tmp_path):
+    result = run_module("host_files", arguments(tmp_path), diff=True)
+    by_path = {entry.get("after_header"): entry for entry in result["diff"]}
+    assert (by_path[f"{tmp_path}/a/shown"]["before"], by_path[f"{tmp_path}/a/shown"]["after"]) == ("", "ü one\n")
+    assert f"{tmp_path}/a/b/secret" in by_path
+    assert SECRET not in json.dumps(result)
+
+
+def test_a_replaced_secret_is_not_in_the_diff_either(tmp_path):
+    run_module("host_files", arguments(tmp_path))
+    changed = arguments(tmp_path)
+    changed["secret_files"][0]["content"] = "the-next-secret\n"
+    result = run_module("host_files", changed, diff=True)
+    assert result["changed_paths"] == [f"{tmp_path}/a/b/secret"]
+    assert SECRET not in json.dumps(result)
+    assert "the-next-secret" not in json.dumps(result)
+
+
+def test_a_link_in_a_files_place_is_not_followed(tmp_path):
+    (tmp_path / "elsewhere").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    result = run_module("host_files", {"files": [{"path": str(tmp_path / "link"), "content": "theirs"}]})
+    assert result["failed"]
+    assert "no regular file" in result["msg"]
+    assert (tmp_path / "elsewhere").read_text() == "mine"
+
+
+def test_a_file_in_a_directorys_place_is_left_alone(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    result = run_module("host_files", {"directories": [{"path": str(tmp_path / "file")}]})
+    assert "is there and no directory" in result["msg"]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"owner": "no-such-user-here"}, "no user 'no-such-user-here'"),
+        ({"directories": [{"path": "/tmp", "mode": "rwx"}]}, "octal"),
+        ({"files": [{"path": "/nonexistent/a/b", "content": ""}]}, "/nonexistent/a/b"),
+    ],
+)
+def test_bad_requests_fail_in_words(options, words):
+    result = run_module("host_files", options)
+    assert result["failed"]
+    assert words in result["msg"]
+
+
+def test_what_an_interrupted_run_left_is_in_nobodys_way(tmp_path):
+    (tmp_path / "file.mlops-new").symlink_to(tmp_path / "elsewhere")
+    assert run_module("host_files", {"files": [{"path": str(tmp_path / "file"), "content": "x"}]})["changed"]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_examples_are_tasks():
+    module = importlib.import_module("ansible_collections.mlops.platform.plugins.modules.host_files")
+    assert all("mlops.platform.host_files" in task for task in yaml.safe_load(module.EXAMPLES))
