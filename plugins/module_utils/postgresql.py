@@ -19,7 +19,7 @@ NAME_BYTES = 63
 OLDEST = 130000
 # What another session that does the same thing makes the server say: duplicate_object, unique_violation, duplicate_database,
 # internal_error ("tuple concurrently updated"), deadlock_detected; for a drop also undefined_object and invalid_catalog_name.
-RACES = {"42710", "23505", "42P04", "XX000", "40P01"}
+RACES = frozenset({"42710", "23505", "42P04", "XX000", "40P01"})
 DROP_RACES = RACES | {"42704", "3D000"}
 
 # words of libpq and of the server -> what the user can do about them; the first match counts

@@ -68,9 +68,7 @@ SECRETS = {"secrets": dict.fromkeys(("mlflow_flask_secret_key", "ingress_interna
 
 def platform(password=ODD, **overrides):
     """Return the Roles of the whole local substrate, with `password` wherever a user may give a secret."""
-    hexadecimal = {
-        f"object_store_{name}_key": "0f" * 32 for name in ("jwt_write", "jwt_read", "jwt_filer_write", "jwt_filer_read", "sse")
-    }
+    hexadecimal = {f"object_store_{name}_key": "0f" * 32 for name in ("jwt_write", "jwt_read", "jwt_filer_write", "jwt_filer_read", "sse")}
     facts = {
         "postgresql_endpoint": {
             "host": "127.0.0.1",

@@ -343,7 +343,11 @@ def test_every_file_with_a_secret_is_declared_as_secret():
     "names, port, wanted",
     [
         (["localhost"], 8443, {"localhost", "localhost:8443", "127.0.0.1:15001", "127.0.0.1:15002"}),
-        (["ml.example.org", "::1"], 443, {"ml.example.org", "ml.example.org:443", "[::1]", "[::1]:443", "127.0.0.1:15001", "127.0.0.1:15002"}),
+        (
+            ["ml.example.org", "::1"],
+            443,
+            {"ml.example.org", "ml.example.org:443", "[::1]", "[::1]:443", "127.0.0.1:15001", "127.0.0.1:15002"},
+        ),
     ],
 )
 def test_every_public_name_is_an_accepted_host(names, port, wanted):

@@ -20,7 +20,10 @@ def mode(path):
 def arguments(root):
     return {
         "directories": [{"path": f"{root}/a"}, {"path": f"{root}/a/b", "mode": "0755"}],
-        "files": [{"path": f"{root}/a/shown", "content": "ü one\n"}, {"path": f"{root}/a/program", "content": "#!/bin/sh\n", "mode": "0500"}],
+        "files": [
+            {"path": f"{root}/a/shown", "content": "ü one\n"},
+            {"path": f"{root}/a/program", "content": "#!/bin/sh\n", "mode": "0500"},
+        ],
         "secret_files": [{"path": f"{root}/a/b/secret", "content": f"{SECRET}\n"}],
     }
 

@@ -1,0 +1,123 @@
+"""A run that is killed half-way: the next one goes on from there, and the one after that changes nothing."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from lib import platform_proc as proc
+from lib.platform import Platform
+
+
+def orphans(scratch):
+    """Return the processes of a killed run that still work on its behalf (an asynchronous task has a session of its own)."""
+    found = []
+    for pid in proc.below("/"):
+        try:
+            process = proc.Process(pid)
+        except OSError:
+            continue
+        if str(scratch) in process.command:
+            found.append(process)
+    return found
+
+
+def test_a_killed_change_is_finished_by_the_next_run(platform):
+    """Killed between the new file and the restart: the file is right already, and what runs is still the old one."""
+    before = platform.service("postgresql")
+    old = dict(platform.variables)
+    try:
+        platform.variables["postgresql_settings"] = {"work_mem": "6MB"}
+        run = platform.start()
+        assert run.wait_for_task("postgresql : Configure the server")
+        proc.wait_until(
+            "the new file", lambda: "6MB" in (platform.data_dir / "etc/postgresql/postgresql.conf").read_text(encoding="utf-8"), 30
+        )
+        run.kill()
+        assert platform.service("postgresql").start == before.start
+        platform.run().ok()
+        assert platform.service("postgresql").start != before.start
+        with platform.database("postgres") as cursor:
+            cursor.execute("SHOW work_mem")
+            assert cursor.fetchone() == ("6MB",)
+        platform.run().unchanged()
+    finally:
+        platform.variables.clear()
+        platform.variables.update(old)
+        platform.run().ok()
+
+
+def test_a_killed_rolling_restart_is_finished_by_the_next_run(platform):
+    """Killed while a process is out of the balance: the next run puts it back, and restarts what still has the old files."""
+    old = dict(platform.variables)
+    before = {port: platform.service(f"mlflow-{port}").start for port in platform.mlflow_ports}
+    try:
+        platform.variables["mlflow_auth_cache_seconds"] = 59
+        run = platform.start()
+        assert run.wait_for_task("Restart the stale processes of MLflow")
+        time.sleep(2)
+        run.kill()
+        platform.run().ok()
+        assert all(platform.service(f"mlflow-{port}").start != before[port] for port in platform.mlflow_ports)
+        servers = (platform.data_dir / "etc/traefik/routes/mlflow-servers.yml").read_text()
+        assert all(f":{port}" in servers for port in platform.mlflow_ports)
+        platform.run().unchanged()
+    finally:
+        platform.variables.clear()
+        platform.variables.update(old)
+        platform.run().ok()
+
+
+def test_a_killed_change_of_passwords_is_finished_by_the_next_run(platform):
+    """Killed after the new passwords were kept and before the servers had them."""
+    old = dict(platform.variables)
+    try:
+        for stop in ("Hold the superuser to its password", "Make the accounts", "mlflow : Place MLflow's programs"):
+            platform.variables.update(
+                postgresql_superuser_password=f"one {time.time()}",
+                postgresql_account_passwords={"mlflow": f"two {time.time()}", "seaweedfs": f"three {time.time()}"},
+                mlflow_admin_password=f"four four four {time.time()}",
+            )
+            run = platform.start()
+            reached = run.wait_for_task(stop)
+            run.kill()
+            assert reached, f"there is no task {stop!r} any more: name another one here"
+            platform.run().ok()
+            platform.wait_until_up()
+        platform.run().unchanged()
+    finally:
+        platform.variables.clear()
+        platform.variables.update(old)
+        platform.run().ok()
+
+
+@pytest.fixture
+def second():
+    """Another platform beside the first one, not installed yet."""
+    platform = Platform.new(ports=26600, name="mlops-test-b")
+    yield platform
+    platform.reset()
+
+
+POINTS = (
+    # a program that is half-way installed; the kill comes while pip runs
+    ("local_host : Make the certificate authority", "Make the authority's key"),
+    ("Install the packages", "Install the tools packages"),
+    ("Initialise the database cluster", "Initialise the database cluster"),
+    ("Sign the certificate", "Sign the certificate"),
+    ("Migrate both schemas", "Migrate both schemas"),
+)
+
+
+def test_a_first_installation_that_is_killed_again_and_again(second):
+    """Each run is killed a little later than the one before; then one is left to finish."""
+    for names in POINTS:
+        run = second.start()
+        reached = any(run.wait_for_task(name) for name in names[:1]) or run.process.poll() is None
+        time.sleep(0.7)
+        run.kill()
+        assert reached, names
+        # what the killed run left behind (a package installer in a session of its own) may go on: the next run must bear it
+    second.install()
+    second.wait_until_up()
+    second.run().unchanged()

@@ -1,0 +1,80 @@
+"""The rules of roles/preflight/vars/main.yml: the defaults pass, and each bad value is told with its variable."""
+
+from __future__ import annotations
+
+import pytest
+from lib.render import Roles
+
+
+def problems(root=False, manager="supervisor", **overrides):
+    """Return (what, remedy) of the rules that are broken."""
+    host = {"host": {"root": root, "service_manager": manager}, "problems": []}
+    roles = Roles("postgresql", "object_store", "ingress", "mlflow", "preflight", preflight_host=host, **overrides)
+    return [(rule["what"], rule["remedy"]) for rule in roles.value("preflight_found")]
+
+
+@pytest.mark.parametrize("root, manager", [(False, "supervisor"), (True, "systemd")])
+def test_the_defaults_are_accepted(root, manager):
+    assert problems(root, manager) == []
+
+
+BAD = [
+    ({"mlops_https_port": 65536}, "mlops_https_port"),
+    ({"postgresql_port": 65536}, "postgresql_port"),
+    # gRPC would be 65536
+    ({"object_store_filer_port": 55536}, "object_store_filer_port"),
+    ({"mlflow_port": 65535, "mlflow_processes": 2}, "mlflow_port"),
+    ({"mlops_public_names": []}, "mlops_public_names"),
+    ({"mlops_public_names": ["https://ml.example.org"]}, "mlops_public_names"),
+    ({"mlops_public_names": ["ml.example.org:8443"]}, "mlops_public_names"),
+    ({"mlops_public_names": ["ml example"]}, "mlops_public_names"),
+    ({"postgresql_max_connections": 39}, "postgresql_max_connections"),
+    ({"postgresql_accounts": {"mlflow": {"databases": ["mlflow"]}}}, "seaweedfs"),
+    ({"postgresql_engine": "package"}, "postgresql_engine"),
+    ({"object_store_noncurrent_days": 0}, "object_store_noncurrent_days"),
+    ({"object_store_abort_upload_days": -1}, "object_store_abort_upload_days"),
+    *[({"object_store_bucket": name}, "object_store_bucket") for name in ("ab", "Upper", "a..b", "-ab", "ab-", "a_b", "1.2.3.4", "a" * 64)],
+    ({"mlflow_auth_cache_seconds": -1}, "mlflow_auth_cache_seconds"),
+    ({"mlflow_graceful_seconds": 0}, "mlflow_graceful_seconds"),
+    ({"mlflow_pool_size": -1}, "mlflow_pool_size"),
+    ({"mlflow_admin_username": "ad:min"}, "mlflow_admin_username"),
+    ({"mlflow_admin_username": ""}, "mlflow_admin_username"),
+    ({"mlflow_admin_password": "short"}, "mlflow_admin_password"),
+    ({"mlflow_admin_password": "pässwörd-of-enough"}, "mlflow_admin_password"),
+    ({"ingress_tls_certificate": "a.crt"}, "ingress_tls_key"),
+    ({"ingress_tls_key": "a.key"}, "ingress_tls_certificate"),
+    ({"mlops_https_port": 443}, "mlops_https_port"),
+]
+
+
+@pytest.mark.parametrize("overrides, words", BAD, ids=[str(overrides) for overrides, _ in BAD])
+def test_a_bad_value_is_told_with_its_variable_and_a_remedy(overrides, words):
+    found = problems(**overrides)
+    assert len(found) == 1, found
+    what, remedy = found[0]
+    assert words in what + remedy
+    assert remedy
+
+
+def test_all_problems_are_told_at_once():
+    assert len(problems(mlops_https_port=65536, postgresql_max_connections=1, mlflow_admin_password="short", ingress_tls_key="a")) == 4  # noqa: S106
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"mlops_public_names": ["ml.example.org", "10.0.0.5", "::1", "fd00::a"]},
+        {"object_store_bucket": "my-bucket.of-mlflow"},
+        {"mlflow_admin_username": "ops@example.org"},
+        {"mlflow_admin_password": "".join(map(chr, range(32, 127)))},
+        {"ingress_tls_certificate": "a.crt", "ingress_tls_key": "a.key"},
+        {"object_store_s3_port": 55535},
+    ],
+    ids=str,
+)
+def test_a_good_value_is_accepted(overrides):
+    assert problems(**overrides) == []
+
+
+def test_a_short_password_is_not_in_the_message():
+    assert "hunter2" not in str(problems(mlflow_admin_password="hunter2"))
