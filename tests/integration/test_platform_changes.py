@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import socket
 import ssl
 
 import pytest
 from lib import platform_proc as proc
 from lib.platform_clients import Load
-
-SERVICES = ("postgresql", "seaweedfs", "traefik", "guardian")
+from lib.platform_sweep import needles, search
 
 
 def services(platform):
@@ -32,63 +29,51 @@ def changed_items(run):
     return found
 
 
-@contextlib.contextmanager
-def changed(platform, **variables):
-    """Change variables of the platform for the time of a test; afterwards the old ones are in effect again."""
+@pytest.fixture(scope="module", autouse=True)
+def _as_it_was(platform):
+    """After all changes of this file, one run puts every old value back, and the next one has nothing to do."""
     before = dict(platform.variables)
-    platform.variables.update(variables)
-    try:
-        yield
-    finally:
-        platform.variables.clear()
-        platform.variables.update(before)
-        platform.run().ok()
+    yield
+    platform.variables.clear()
+    platform.variables.update(before)
+    platform.run().ok()
+    platform.run().unchanged()
 
 
-def apply(platform, **options):
-    """Predict, run, compare, run again; return (names of restarted services, the real run)."""
+def change(platform, **variables):
+    """Change variables: predict, run, compare; return (names of the restarted services, the real run)."""
     before = services(platform)
+    platform.variables.update(variables)
     predicted = platform.run(check=True, diff=True).ok()
     assert services(platform) == before, "check mode restarted something"
-    real = platform.run(**options).ok()
+    real = platform.run().ok()
     after = services(platform)
     assert changed_items(predicted) == changed_items(real)
     assert real.stats["changed"] > 0
-    platform.run().unchanged()
-    assert services(platform) == after
     return {name for name in after if after[name] != before[name]}, real
 
 
 def test_an_mlflow_setting_restarts_mlflow_alone_and_loses_no_request(platform):
     """A planned rolling restart under bare clients that never retry."""
-    with changed(platform, mlflow_default_permission="NO_PERMISSIONS"):
-        with Load(platform) as load:
-            restarted, _run = apply(platform)
-        assert restarted == {f"mlflow-{port}" for port in platform.mlflow_ports}
-        assert not load.failures, load.failures[:5]
-        assert load.done > 200
-        assert not load.lost()
-        assert "default_permission = NO_PERMISSIONS" in (platform.data_dir / "etc/mlflow-auth.ini").read_text()
+    with Load(platform) as load:
+        restarted, _run = change(platform, mlflow_default_permission="NO_PERMISSIONS")
+    assert restarted == {f"mlflow-{port}" for port in platform.mlflow_ports}
+    assert not load.failures, load.failures[:5]
+    assert load.done > 200
+    assert not load.lost()
+    assert "default_permission = NO_PERMISSIONS" in (platform.data_dir / "etc/mlflow-auth.ini").read_text()
 
 
 def test_a_postgresql_setting_restarts_postgresql_alone(platform):
-    with changed(platform, postgresql_settings={"work_mem": "5MB"}):
-        restarted, _run = apply(platform)
-        assert restarted == {"postgresql"}
-        with platform.database("postgres") as cursor:
-            cursor.execute("SHOW work_mem")
-            assert cursor.fetchone() == ("5MB",)
-        platform.wait_until_up()
-
-
-def test_a_postgresql_setting_of_any_text_arrives(platform):
-    """Quotes and backslashes are postgresql.conf's business, not the user's."""
+    """Of any text: quotes and backslashes are postgresql.conf's business, not the user's."""
     text = "o'clock \\ %d"
-    with changed(platform, postgresql_settings={"cluster_name": text}):
-        platform.run().ok()
-        with platform.database("postgres") as cursor:
-            cursor.execute("SHOW cluster_name")
-            assert cursor.fetchone() == (text,)
+    restarted, _run = change(platform, postgresql_settings={"work_mem": "5MB", "cluster_name": text})
+    assert restarted == {"postgresql"}
+    with platform.database("postgres") as cursor:
+        for name, value in (("work_mem", "5MB"), ("cluster_name", text)):
+            cursor.execute(f"SHOW {name}")
+            assert cursor.fetchone() == (value,)
+    platform.wait_until_up()
 
 
 def certificate(platform, name):
@@ -102,38 +87,32 @@ def certificate(platform, name):
 
 
 def test_a_new_public_name(platform):
-    name = "mlops.example.org"
-    port = platform.variables["mlops_https_port"]
+    name, port = "mlops.example.org", platform.variables["mlops_https_port"]
     with pytest.raises(ssl.SSLCertVerificationError):
         certificate(platform, name)
     assert platform.http()("GET", "/", headers={"Host": f"{name}:{port}"})[0] == 403
-    with changed(platform, mlops_public_names=["localhost", "127.0.0.1", name]):
-        restarted, _run = apply(platform)
-        # PostgreSQL and the object store do not know the public names
-        assert not restarted & {"postgresql", "seaweedfs", "supervisord"}
-        assert name in certificate(platform, name)
-        for host in (name, f"{name}:{port}"):
-            assert platform.http()("GET", "/", headers={"Host": host})[0] == 200
-        assert platform.http()("GET", "/", headers={"Host": "evil.example.org"})[0] == 403
+    restarted, _run = change(platform, mlops_public_names=["localhost", "127.0.0.1", name])
+    # PostgreSQL and the object store do not know the public names
+    assert not restarted & {"postgresql", "seaweedfs", "supervisord"}
+    assert name in certificate(platform, name)
+    for host in (name, f"{name}:{port}"):
+        assert platform.http()("GET", "/", headers={"Host": host})[0] == 200
+    assert platform.http()("GET", "/", headers={"Host": "evil.example.org"})[0] == 403
 
 
 def test_a_new_administrators_password(platform):
     """It is in effect after the run, the old one is refused, and no process is restarted."""
-    old = platform.secret("mlflow_admin_password")
-    new = "another: \u0022password\u0022 {{ 1 + 1 }} $1 %s \\"
+    old, new = platform.secret("mlflow_admin_password"), "another: \u0022password\u0022 {{ 1 + 1 }} $1 %s \\"
     path = "/api/2.0/mlflow/experiments/search?max_results=1"
     assert platform.http(("admin", old))("GET", path)[0] == 200
-    with changed(platform, mlflow_admin_password=new):
-        restarted, run = apply(platform)
-        assert restarted == set()
-        assert platform.secret("mlflow_admin_password") == new
-        assert platform.http(("admin", new))("GET", path)[0] == 200
-        # a checked password is remembered for mlflow_auth_cache_seconds in each process
-        proc.wait_until("the old password is refused", lambda: platform.http(("admin", old))("GET", path)[0] == 401, 90)
-        assert old not in run.output
-        assert json.dumps(old)[1:-1] not in run.output
-        assert not list((platform.data_dir / "secrets").glob("*.previous"))
-    assert platform.http(("admin", old))("GET", path)[0] == 200
+    restarted, run = change(platform, mlflow_admin_password=new)
+    assert restarted == set()
+    assert platform.secret("mlflow_admin_password") == new
+    assert platform.http(("admin", new))("GET", path)[0] == 200
+    # a checked password is remembered for mlflow_auth_cache_seconds in each process
+    proc.wait_until("the old password is refused", lambda: platform.http(("admin", old))("GET", path)[0] == 401, 90)
+    assert not search(run.output.encode(), needles({"old": old, "new": new}))
+    assert not list((platform.data_dir / "secrets").glob("*.previous"))
 
 
 def test_new_database_passwords(platform):
@@ -142,26 +121,26 @@ def test_new_database_passwords(platform):
 
     old = {user: platform.secret(f"postgresql_{user}_password") for user in ("mlflow", "seaweedfs", "superuser")}
     run_id = platform.new_run("passwords")
-    given = {"mlflow": "m' \\ \" \u00df", "seaweedfs": 's \\ " {{ x }}'}
-    with changed(platform, postgresql_superuser_password="p:\\ '\u00e9", postgresql_account_passwords=given):
-        platform.run().ok()
-        platform.run().unchanged()
-        platform.wait_until_up()
-        assert platform.http().json("GET", f"/api/2.0/mlflow/runs/get?run_id={run_id}")
-        for user, secret in old.items():
-            login = {"user": "postgres" if user == "superuser" else user, "password": secret}
-            with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
-                psycopg2.connect(host="127.0.0.1", port=platform.variables["postgresql_port"], dbname="postgres", **login)
+    given = {"mlflow": "m' \\ \" \u00df", "seaweedfs": "'s \\' \\\\ \" {{ x }}"}
+    platform.variables.update(postgresql_superuser_password="p:\\ '\u00e9", postgresql_account_passwords=given)
+    platform.run().ok()
     platform.wait_until_up()
+    assert platform.http().json("GET", f"/api/2.0/mlflow/runs/get?run_id={run_id}")
+    for user, secret in old.items():
+        login = {"user": "postgres" if user == "superuser" else user, "password": secret}
+        with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+            psycopg2.connect(host="127.0.0.1", port=platform.variables["postgresql_port"], dbname="postgres", **login)
 
 
 def test_one_process_more_and_back(platform):
-    """The number of processes may change while they serve."""
-    with changed(platform, mlflow_processes=3):
-        platform.run().ok()
-        assert proc.listening(platform.variables["mlflow_port"] + 2)
-        platform.run().unchanged()
-    # the third one is gone, with its program and its port
-    assert not proc.listening(platform.variables["mlflow_port"] + 2)
-    assert f"mlflow-{platform.variables['mlflow_port'] + 2}" not in platform.supervisor("status")
-    platform.run().unchanged()
+    """The number of processes may change while they serve; nothing is left of one that is not wanted any more."""
+    third = platform.variables["mlflow_port"] + 2
+    platform.variables["mlflow_processes"] = 3
+    platform.run().ok()
+    assert proc.listening(third)
+    assert f":{third}" in (platform.data_dir / "etc/traefik/routes/mlflow-servers.yml").read_text()
+    platform.variables["mlflow_processes"] = 2
+    platform.run().ok()
+    assert not proc.listening(third)
+    assert f"mlflow-{third}" not in platform.supervisor("status")
+    assert f":{third}" not in (platform.data_dir / "etc/traefik/routes/mlflow-servers.yml").read_text()

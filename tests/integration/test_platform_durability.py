@@ -142,7 +142,8 @@ def test_a_power_cut_is_repaired_by_the_next_start(platform, damage):
     assert "started" in platform.supervisor("start", "seaweedfs")
     platform.wait_until_up()
     for key, body in content.items():
-        assert platform.s3().get_object(Bucket=BUCKET, Key=key)["Body"].read() == body
+        read = proc.wait_until("the object", lambda k=key: platform.s3().get_object(Bucket=BUCKET, Key=k)["Body"].read(), 30)
+        assert read == body
     # and it takes new ones
     proc.wait_until("a new object", lambda: platform.s3(mlflow=True).put_object(Bucket=BUCKET, Key=keys[0], Body=b"again"), 30)
     with open("/proc/sys/kernel/random/boot_id") as stream:  # noqa: PTH123

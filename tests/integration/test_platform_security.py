@@ -59,7 +59,7 @@ def state(platform):
 @pytest.fixture(scope="module")
 def request_of_attack(platform):
     """What the attacker is told: more than a stranger would know."""
-    platform.s3(mlflow=True).put_object(Bucket=BUCKET, Key=KEY, Body=MARKER.encode())
+    version = platform.s3(mlflow=True).put_object(Bucket=BUCKET, Key=KEY, Body=MARKER.encode())["VersionId"]
     listening = platform_proc.listeners(platform.processes())
     services = list(platform.lasting().values())
     yield {
@@ -68,7 +68,7 @@ def request_of_attack(platform):
         "bucket": BUCKET,
         "key": KEY,
         "marker": MARKER,
-        "fid": file_id(platform),
+        "fid": file_id(platform, version),
         "access_key": platform.secret("object_store_admin_access_key"),
         "weed": platform.program("seaweedfs", "weed"),
         "sockets": platform_proc.unix_sockets(platform.uid),
@@ -80,14 +80,17 @@ def request_of_attack(platform):
     platform.s3().delete_object(Bucket=BUCKET, Key=KEY)
 
 
-def file_id(platform):
-    """Return the id of the blob that holds the object, from the metadata in PostgreSQL (a protocol buffer that holds it as text)."""
-    with platform.database("seaweedfs") as cursor:
-        # SeaweedFS keeps a table of metadata for each bucket
-        cursor.execute(f'SELECT meta FROM "{BUCKET}" WHERE directory LIKE %s OR name = %s', (f"%{Path(KEY).parent.name}%", Path(KEY).name))  # noqa: S608
-        found = [match.decode() for (meta,) in cursor.fetchall() for match in re.findall(rb"\d+,[0-9a-f]{9,20}", bytes(meta))]
-    assert found, "the object's blob was not found: SeaweedFS keeps its metadata otherwise than this test believes"
-    return found[0]
+def file_id(platform, version):
+    """Return the id of the blob that holds the object, as the operator's own shell says it."""
+    done = subprocess.run(
+        platform.as_service(platform.data_dir / "bin/weed-shell"),
+        input=f"fs.meta.cat /buckets/{BUCKET}/{KEY}.versions/v_{version}\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd="/",
+    )
+    return re.search(r'"fileId": +"(\d+,[0-9a-f]+)"', done.stdout).group(1)
 
 
 def attack(platform, ask):

@@ -137,9 +137,9 @@ class Platform:
 
     def reset(self):
         """Remove the installation through its playbook; what that leaves is removed too and raised as AssertionError."""
-        problem = None
+        problem, installed = None, (self.data_dir / ".mlops-installation").exists()
         try:
-            if (self.data_dir / ".mlops-installation").exists():
+            if installed:
                 run = self.run("playbooks/reset.yml", extra={"mlops_reset_confirm": str(self.data_dir)})
                 if run.code:
                     problem = run.output[-3000:]
@@ -148,7 +148,7 @@ class Platform:
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            there = self.data_dir.exists()
+            there = installed and self.data_dir.exists()
             shutil.rmtree(self.data_dir, ignore_errors=True)
             shutil.rmtree(self.scratch, ignore_errors=True)
         assert problem is None, f"playbooks/reset.yml failed:\n{problem}"

@@ -41,7 +41,7 @@ def descriptions(roles):
     return found
 
 
-# --- environment files --------------------------------------------------------------------------------------------------------------------
+# --- environment files -------------------------------------------------------------------------------------------------------------------
 
 
 def by_sh(path):
@@ -83,7 +83,7 @@ def test_environment_file_carries_every_character(roles, tmp_path, reader):
     assert reader(path) == {name: str(value) for name, value in VALUES.items()}
 
 
-# --- one description, two service managers -------------------------------------------------------------------------------------------------
+# --- one description, two service managers -----------------------------------------------------------------------------------------------
 
 
 def unit_of(roles, item):
@@ -189,7 +189,7 @@ def test_supervisor_is_reached_through_a_directory_of_the_service_user_alone(rol
     assert parser["program:guardian"]["autorestart"] == "true"
 
 
-# --- PostgreSQL ----------------------------------------------------------------------------------------------------------------------------
+# --- PostgreSQL --------------------------------------------------------------------------------------------------------------------------
 
 
 def test_pg_hba_lets_nobody_in_without_scram(roles):
@@ -216,7 +216,7 @@ def test_pgpass_carries_every_character(roles):
     assert entries == {"postgres": ODD, "mlflow": ODD, "seaweedfs": ODD}
 
 
-# --- the object store ----------------------------------------------------------------------------------------------------------------------
+# --- the object store --------------------------------------------------------------------------------------------------------------------
 
 
 def test_s3_json_holds_two_identities_with_odd_secrets(roles):
@@ -239,7 +239,11 @@ def test_security_toml_asks_for_a_certificate_everywhere(roles):
 
 def test_filer_toml_carries_every_character_of_the_password(roles):
     content = tomllib.loads(roles.render("object_store", "filer.toml.j2"))["postgres2"]
-    assert content["password"] == ODD
+    # what SeaweedFS pastes into a key=value connection string: libpq's quoting
+    quoted = content["password"]
+    assert quoted[0] == quoted[-1] == "'"
+    assert re.fullmatch(r"(?:[^\\']|\\.)*", quoted[1:-1])
+    assert re.sub(r"\\(.)", r"\1", quoted[1:-1]) == ODD
     assert content["port"] == 15432
 
 
@@ -264,7 +268,7 @@ def test_scripts_of_the_object_store_are_shell(roles, script):
     assert subprocess.run(["/bin/sh", "-n"], input=text, text=True, check=False).returncode == 0
 
 
-# --- the entry point -----------------------------------------------------------------------------------------------------------------------
+# --- the entry point ---------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("address, shown", [("127.0.0.1", "127.0.0.1:8443"), ("::", "[::]:8443")])
@@ -297,7 +301,7 @@ def test_list_of_processes_is_what_the_rolling_restart_rewrites(roles):
     assert service["servers"] == [{"url": "http://127.0.0.1:15001"}, {"url": "http://127.0.0.1:15002"}]
 
 
-# --- MLflow --------------------------------------------------------------------------------------------------------------------------------
+# --- MLflow ------------------------------------------------------------------------------------------------------------------------------
 
 
 def test_mlflow_ini_gives_back_the_url_with_the_password(roles):
@@ -367,7 +371,7 @@ def test_before_start_script_is_shell(roles):
     assert subprocess.run(["/bin/sh", "-n"], input=text, text=True, check=False).returncode == 0
 
 
-# --- certificates --------------------------------------------------------------------------------------------------------------------------
+# --- certificates ------------------------------------------------------------------------------------------------------------------------
 
 
 def test_names_of_a_certificate_are_told_from_addresses():

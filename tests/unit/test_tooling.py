@@ -102,7 +102,7 @@ def test_module_declares_its_attributes(module):
 @pytest.mark.parametrize("role", ROLES)
 def test_role_is_documented_and_typed(role):
     assert (ROOT / "roles" / role / "README.md").is_file(), f"roles/{role}/README.md is missing"
-    spec = load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"]["main"]
+    spec = next(iter(load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"].values()))
     assert spec["short_description"]
 
 
@@ -110,7 +110,7 @@ def test_role_is_documented_and_typed(role):
 def test_defaults_and_argument_specs_hold_the_same_variables(role):
     file = ROOT / "roles" / role / "defaults" / "main.yml"
     defaults = (load(file) or {}) if file.is_file() else {}
-    options = load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"]["main"].get("options") or {}
+    options = next(iter(load(f"roles/{role}/meta/argument_specs.yml")["argument_specs"].values())).get("options") or {}
     typed = {name: option.get("default") for name, option in options.items() if not option.get("required")}
     # a template cannot be a typed default: the specification leaves it out, and its description says what it is
     computed = {name for name, value in defaults.items() if "{{" in str(value) and typed.get(name) is None}

@@ -1,6 +1,7 @@
 """Looks for the platform's secrets where they must not be; prints the places, never a secret. Exit code 1 where it found one.
 
-Usage: find_secrets.py [FILE...]   in the files, or without any: in what systemd shows, the journal, command lines, and files that others can read
+Usage: find_secrets.py [FILE...]
+Without a file it looks at what systemd shows, the journal, all command lines, and the files that others can read.
 """
 
 from __future__ import annotations

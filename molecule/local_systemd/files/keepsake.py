@@ -1,4 +1,7 @@
-"""Logs a run with a metric and an artifact (leave), or reads them back and removes them (find). Exit code 1 where they are not as they were."""
+"""Logs a run with a metric and an artifact (leave), or reads them back and removes them (find).
+
+Exit code 1 where they are not as they were.
+"""
 
 from __future__ import annotations
 

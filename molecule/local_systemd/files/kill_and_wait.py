@@ -22,12 +22,14 @@ def main_process(unit: str) -> int:
 
 
 def answers() -> bool:
-    """Return whether MLflow answers through the entry point, with what its database says and as the administrator."""
-    url = "https://localhost:8443/api/2.0/mlflow/experiments/search?max_results=1"
+    """Return whether each process of MLflow answers, and through the entry point with what the database says, as the administrator."""
+    path = "api/2.0/mlflow/experiments/search?max_results=1"
+    urls = [f"{place}/{path}" for place in ("http://127.0.0.1:15001", "http://127.0.0.1:15002", "https://localhost:8443")]
     with open("/var/lib/mlops/secrets/mlflow_admin_password", encoding="utf-8") as stream:
         login = f'user = "admin:{stream.read().strip()}"'
-    command = ["curl", "--silent", "--fail", "--max-time", "10", "--cacert", "/var/lib/mlops/ca.crt", "--config", "-", "--output", "/dev/null", url]
-    return subprocess.run(command, input=login.encode(), check=False).returncode == 0
+    options = ["--silent", "--fail", "--max-time", "10", "--cacert", "/var/lib/mlops/ca.crt", "--fail-early"]
+    command = ["curl", *options, "--config", "-", *urls]
+    return subprocess.run(command, input=login.encode(), stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def main() -> int:

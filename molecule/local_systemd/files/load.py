@@ -51,7 +51,8 @@ class Client(threading.Thread):
                 except (OSError, http.client.HTTPException) as exc:
                     self.failures.append(f"{time.strftime('%T')} {method} {type(exc).__name__} {exc}")
                     self.connection = connect()
-            time.sleep(0.05)
+            # enough that requests are under way at any time, and little enough to leave the processors to what is tested
+            time.sleep(0.25)
 
 
 def connect() -> http.client.HTTPSConnection:
@@ -90,7 +91,9 @@ def main() -> int:
     connection = connect()
     status, answer = ask(connection, "GET", f"/api/2.0/mlflow/runs/get?run_id={run}")
     latest = {metric["key"]: metric["value"] for metric in json.loads(answer)["run"]["data"]["metrics"]}
-    failures += [f"{c.name}: {c.logged} writes acknowledged, the last is {latest.get(c.name)}" for c in clients if latest.get(c.name) != c.logged - 1]
+    failures += [
+        f"{c.name}: {c.logged} writes acknowledged, the last is {latest.get(c.name)}" for c in clients if latest.get(c.name) != c.logged - 1
+    ]
     api("experiments/delete", {"experiment_id": experiment})
     print(json.dumps({"requests": sum(client.requests for client in clients), "failed": len(failures), "failures": failures[:20]}))
     return 0
