@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -132,6 +133,24 @@ def check_addresses(addresses):
         except OSError as error:
             problems.append((f"nothing can listen on {variable} {address}: {error.strerror or error}", "use an address of this host"))
     return problems
+
+
+def check_units(data_dir, folder="/etc/systemd/system"):
+    """Check that the units of this collection in `folder`, of which a host has one set, are those of the installation in `data_dir`."""
+    others = set()
+    for path in glob.glob(os.path.join(folder, "mlops-*.service")):
+        with open(path, encoding="utf-8") as stream:
+            match = re.search(r"^WorkingDirectory=(.+)$", stream.read(), re.MULTILINE)
+        if match and not (match.group(1) + "/").startswith(data_dir.rstrip("/") + "/"):
+            others.add(match.group(1))
+    if not others:
+        return []
+    return [
+        (
+            f"the systemd units of this host belong to another installation, which works in {', '.join(sorted(others))}",
+            "set mlops_data_dir to that installation's, or remove it first with playbooks/reset.yml",
+        )
+    ]
 
 
 def check_programs():

@@ -171,6 +171,9 @@ def keep_file(path, content, mode, uid, gid, check):
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(content)
+                # else a power cut can leave the new name with nothing in it
+                stream.flush()
+                os.fsync(stream.fileno())
             set_attributes(temporary, mode, uid, gid)
             os.rename(temporary, path)
         return True, before

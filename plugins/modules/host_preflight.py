@@ -214,6 +214,8 @@ def main():
             )
         )
     problems += host_checks.check_programs()
+    if manager == "systemd":
+        problems += host_checks.check_units(data_dir)
     user, uid, account = service_account(root, given["service_user"])
     if root and uid == 0:
         problems.append(("mlops_service_user is root, and PostgreSQL refuses to run as root", "name another account; it is created"))

@@ -63,6 +63,10 @@ def main():
     with contextlib.suppress(ValueError, OSError):
         parent = int(record.read_text(encoding="ascii"))
     wait_for_end_of(parent)
+    # the pipe to the dead supervisor would end this program with its first word
+    log = os.open(Path(data_dir, "log", "guardian.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
     print(f"the supervisor (process {parent}) is gone: starting another", flush=True)
     end(data_dir)
     os.execv(supervisord, [supervisord, "-c", str(Path(data_dir, "etc", "supervisord.conf"))])  # noqa: S606  # no shell is meant

@@ -175,3 +175,11 @@ def test_interpreters(monkeypatch, answer, given, root, wanted, problems):
     assert len(told) == problems
     for path, reason in answer[1] if problems else []:
         assert f"{path}: {reason}" in told[0][0]
+
+
+def test_units_of_another_installation_are_a_problem(tmp_path):
+    (tmp_path / "mlops-postgresql.service").write_text("[Service]\nWorkingDirectory=/srv/one/postgresql/18\n", encoding="utf-8")
+    assert host_checks.check_units("/srv/one", str(tmp_path)) == []
+    ((what, remedy),) = host_checks.check_units("/srv/on", str(tmp_path))
+    assert "/srv/one/postgresql/18" in what
+    assert "mlops_data_dir" in remedy
