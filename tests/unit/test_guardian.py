@@ -19,7 +19,8 @@ PATIENCE = 60
 SUPERVISOR = """
 import os, subprocess, sys, time
 data_dir, guardian, successor = sys.argv[1:]
-child = subprocess.Popen([sys.executable, guardian, data_dir, successor])
+# as the real one does: what a program says goes through a pipe to its supervisor, and the pipe dies with it
+child = subprocess.Popen([sys.executable, guardian, data_dir, successor], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 open(os.path.join(data_dir, "run", "supervisord.pid"), "w").write(f"{os.getpid()}\\n")
 print(child.pid, flush=True)
 time.sleep(600)
@@ -38,6 +39,7 @@ def guardian():
 def data_dir(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "etc").mkdir()
+    (tmp_path / "log").mkdir()
     return tmp_path
 
 
