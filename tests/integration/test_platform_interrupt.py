@@ -55,11 +55,11 @@ def test_a_killed_rolling_restart_is_finished_by_the_next_run(platform):
         platform.run().ok()
 
 
-def test_a_killed_change_of_passwords_is_finished_by_the_next_run(platform):
-    """Killed after the new passwords were kept and before the servers had them."""
+def test_killed_changes_of_passwords_are_finished_by_the_next_run(platform):
+    """Killed after new passwords were kept and before, or after, the servers had them; and changed once more each time."""
     old = dict(platform.variables)
     try:
-        for stop in ("Hold the superuser to its password", "Make the accounts", "mlflow : Place MLflow's programs"):
+        for stop in ("Try the superuser's password", "Make the databases", "Hold the administrator to the password"):
             platform.variables.update(
                 postgresql_superuser_password=f"one {time.time()}",
                 postgresql_account_passwords={"mlflow": f"two {time.time()}", "seaweedfs": f"three {time.time()}"},
@@ -68,14 +68,17 @@ def test_a_killed_change_of_passwords_is_finished_by_the_next_run(platform):
             run = platform.start()
             reached = run.wait_for_task(stop)
             run.kill()
-            assert reached, f"there is no task {stop!r} any more: name another one here"
-            platform.run().ok()
-            platform.wait_until_up()
-        platform.run().unchanged()
-    finally:
+            assert reached, f"no task {stop!r} any more: name another one here\n{run.output_file.read_text()[-2000:]}"
+        # the old passwords again: none of those that were interrupted
         platform.variables.clear()
         platform.variables.update(old)
         platform.run().ok()
+        platform.wait_until_up()
+        platform.run().unchanged()
+        assert not list((platform.data_dir / "secrets").glob("*.previous*"))
+    finally:
+        platform.variables.clear()
+        platform.variables.update(old)
 
 
 @pytest.fixture

@@ -38,8 +38,9 @@ HARMLESS = {
     "volume": {"/healthz", "/favicon.ico"},
     "filer": {"/healthz"},
     "s3": {"/healthz", "/status"},
-    "mlflow": {"/health", "/version"},
-    "public": {"/health", "/version"},
+    # the client asks for the server's abilities before it logs in
+    "mlflow": {"/health", "/version", "/api/3.0/mlflow/server-info"},
+    "public": {"/health", "/version", "/api/3.0/mlflow/server-info"},
     "internal": {"/ping"},
 }
 

@@ -97,7 +97,7 @@ class Load:
     `failures` holds what did not succeed, `written` the (key, step) of each metric that was acknowledged.
     """
 
-    def __init__(self, platform, clients=6):
+    def __init__(self, platform, clients=4):
         self.platform = platform
         self.stop = threading.Event()
         self.lock = threading.Lock()
@@ -117,7 +117,8 @@ class Load:
 
     def client(self, number):
         client, step, began = self.platform.http(), 0, time.monotonic()
-        while not self.stop.is_set():
+        # a pause: the run that is tested needs the processor too
+        while not self.stop.wait(0.02):
             step += 1
             if number % 2:
                 client.close()  # every other client makes a new connection for each request

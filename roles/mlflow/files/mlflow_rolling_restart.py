@@ -153,6 +153,7 @@ def restart(url: str, command: list[str], arguments: argparse.Namespace) -> None
             stderr=subprocess.STDOUT,
             timeout=arguments.restart_timeout,
             text=True,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise StepError(f"{url}: {exc}") from None
