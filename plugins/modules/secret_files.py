@@ -30,7 +30,8 @@ options:
     description:
       - The secrets by name. A name is a file name of letters, digits, V(_), V(-) and V(.).
       - Each value is a dictionary with the optional keys C(length) (characters to generate, 16 to 512, default 40), C(charset)
-        (V(alphanumeric), the default, or V(hex)) and C(min_length) (a given value must have at least so many characters, default 1).
+        (V(alphanumeric), the default, or V(hex)), C(min_length) (a given value must have at least so many characters, default 1) and
+        C(keep_previous) (whether a replaced value is kept in C(NAME.previous), default false).
     type: dict
     required: true
   given:
@@ -81,8 +82,9 @@ secrets:
   sample: {"database_password": "k3vQ..."}
 previous:
   description:
-    - What a given value replaced, by name, until the file C(NAME.previous) is removed.
-    - A server that still has the old password is told the new one with it, also when an earlier run was killed in between.
+    - What given values replaced, by name of the secrets with C(keep_previous), newest first, until the file C(NAME.previous) is removed.
+    - A server that still has an old password is told the new one with it, also when earlier runs were killed in between. Which of several
+      it has is not known here.
   returned: success
   type: dict
   sample: {}
@@ -109,7 +111,7 @@ import string
 from ansible.module_utils.basic import AnsibleModule
 
 CHARSETS = {"alphanumeric": string.ascii_letters + string.digits, "hex": "0123456789abcdef"}
-KEYS = {"length", "charset", "min_length"}
+KEYS = {"length", "charset", "min_length", "keep_previous"}
 # 40 alphanumeric characters hold 238 bits: more than any hash that they are put through
 DEFAULT_LENGTH = 40
 
@@ -128,7 +130,7 @@ def wanted(name, spec, value):
     spec = dict(spec or {})
     if set(spec) - KEYS:
         raise SecretError(f"secret {name}: unknown keys {sorted(set(spec) - KEYS)}; known are {sorted(KEYS)}")
-    spec = {"value": value, "length": DEFAULT_LENGTH, "charset": "alphanumeric", "min_length": 1, **spec}
+    spec = {"value": value, "length": DEFAULT_LENGTH, "charset": "alphanumeric", "min_length": 1, "keep_previous": False, **spec}
     if spec["charset"] not in CHARSETS:
         raise SecretError(f"secret {name}: charset must be one of {sorted(CHARSETS)}")
     if not 16 <= int(spec["length"]) <= 512:
@@ -180,6 +182,15 @@ def tighten(path, mode, uid, check):
     return wrong_mode or wrong_owner
 
 
+def replaced_values(path, newest=None):
+    """Return the values that the secret in the file `path` had before, newest first, with `newest` in front if it is given.
+
+    Raises OSError.
+    """
+    values = (read(path + ".previous") or "").split("\n")
+    return [value for value in dict.fromkeys([newest, *values]) if value]
+
+
 def keep(directory, specs, uid, check):
     """Bring the files of all `specs` below `directory` to their state; return the result's values. Raises OSError."""
     result = {"changed": False, "secrets": {}, "previous": {}, "generated": [], "replaced": []}
@@ -201,14 +212,16 @@ def keep(directory, specs, uid, check):
         if new != old:
             result["changed"] = True
             if not check:
-                if old is not None:
-                    write(path + ".previous", old, uid)
+                if old is not None and spec["keep_previous"]:
+                    write(path + ".previous", "\n".join(replaced_values(path, old)), uid)
                 write(path, new, uid)
         if os.path.lexists(path):
             result["changed"] |= tighten(path, 0o600, uid, check)
-        previous = old if name in result["replaced"] else read(path + ".previous")
-        if previous:
-            result["previous"][name] = previous
+        if spec["keep_previous"]:
+            # in check mode the file does not have the newest of them
+            previous = replaced_values(path, old) if check and name in result["replaced"] else replaced_values(path)
+            if previous:
+                result["previous"][name] = previous
         result["secrets"][name] = new
     return result
 
@@ -247,7 +260,7 @@ def main():
         # the values must reach the next task; no_log of this one keeps them from the output
         module.no_log_values.clear()
     else:
-        module.no_log_values.update([*result["secrets"].values(), *result["previous"].values()])
+        module.no_log_values.update([*result["secrets"].values(), *(value for values in result["previous"].values() for value in values)])
     module.exit_json(**result)
 
 

@@ -22,8 +22,8 @@ from results import ROOT, Failed, Results, Skipped
 
 # Debian 12's and 13's, which the hosts run
 PYTHONS = ("3.11", "3.13")
-STEP = re.compile(r" (?P<step>\S+): (?P<state>Executing|Executed)")
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# molecule's log, which colours a failure in any case: [scenario > step] Executing
+STEP = re.compile(r"> (?P<step>\w+)\] (?:\x1b\[[0-9;]*m)?(?P<state>Executing|Executed)")
 
 
 def wheels() -> None:
@@ -44,7 +44,7 @@ def run(scenario: str, arguments: list[str], environ: dict[str, str]) -> None:
         with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             for line in process.stdout:
                 print(line, end="", flush=True)
-                found = STEP.search(COLOUR.sub("", line))
+                found = STEP.search(line)
                 if found and found["state"] == "Executing":
                     began = time.monotonic()
                 elif found:
@@ -70,7 +70,12 @@ def main() -> int:
     results = Results(Path(xml))
     signal.signal(signal.SIGTERM, stop)
     scenarios = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
-    environ = {**os.environ, "MLOPS_TEST_HOSTS": str(hosts.PROGRAM), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")}
+    environ = {
+        **os.environ,
+        "MLOPS_TEST_HOSTS": str(hosts.PROGRAM),
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
+        "NO_COLOR": "1",
+    }
     served = False
     with results.test(f"wheels of every lock for Python {' and '.join(PYTHONS)}"):
         if hosts.obstacle():

@@ -52,23 +52,32 @@ def test_check_mode_predicts_and_writes_nothing(tmp_path):
     assert content(directory) is None
     keep(directory, a={})
     before = content(directory)
-    replaced = keep(directory, check=True, given={"a": GIVEN}, a={})
+    replaced = keep(directory, check=True, given={"a": GIVEN}, a={"keep_previous": True})
     assert (replaced["changed"], replaced["replaced"], replaced["secrets"]) == (True, ["a"], {"a": GIVEN})
-    assert replaced["previous"] == {"a": before["a"].strip()}
+    assert replaced["previous"] == {"a": [before["a"].strip()]}
     assert content(directory) == before
 
 
 def test_a_given_value_replaces_and_the_old_one_is_kept_until_it_is_removed(tmp_path):
     old = keep(tmp_path, a={})["secrets"]["a"]
-    result = keep(tmp_path, given={"a": GIVEN}, a={})
-    assert (result["changed"], result["replaced"], result["previous"]) == (True, ["a"], {"a": old})
+    result = keep(tmp_path, given={"a": GIVEN}, a={"keep_previous": True})
+    assert (result["changed"], result["replaced"], result["previous"]) == (True, ["a"], {"a": [old]})
     assert content(tmp_path) == {"a": GIVEN + "\n", "a.previous": old + "\n"}
     assert mode(tmp_path / "a.previous") == 0o600
     # an earlier run was killed before it told the server: the old one is still known
-    again = keep(tmp_path, given={"a": GIVEN}, a={})
-    assert (again["changed"], again["replaced"], again["previous"]) == (False, [], {"a": old})
+    again = keep(tmp_path, given={"a": GIVEN}, a={"keep_previous": True})
+    assert (again["changed"], again["replaced"], again["previous"]) == (False, [], {"a": [old]})
+    # and so is every other that the server may have, newest first
+    third = keep(tmp_path, given={"a": "another value"}, a={"keep_previous": True})
+    assert third["previous"] == {"a": [GIVEN, old]}
     (tmp_path / "a.previous").unlink()
-    assert keep(tmp_path, a={})["previous"] == {}
+    assert keep(tmp_path, a={"keep_previous": True})["previous"] == {}
+
+
+def test_a_replaced_value_that_nobody_asks_for_is_not_kept(tmp_path):
+    keep(tmp_path, a={})
+    assert keep(tmp_path, given={"a": GIVEN}, a={})["previous"] == {}
+    assert content(tmp_path) == {"a": GIVEN + "\n"}
 
 
 def test_an_empty_given_value_keeps_what_is_there(tmp_path):
