@@ -59,7 +59,7 @@ def test_killed_changes_of_passwords_are_finished_by_the_next_run(platform):
     """Killed after new passwords were kept and before, or after, the servers had them; and changed once more each time."""
     old = dict(platform.variables)
     try:
-        for stop in ("Try the superuser's password", "Make the databases", "Hold the administrator to the password"):
+        for stop in ("Log in as the superuser with its password", "Make the databases", "Hold the administrator to the password"):
             platform.variables.update(
                 postgresql_superuser_password=f"one {time.time()}",
                 postgresql_account_passwords={"mlflow": f"two {time.time()}", "seaweedfs": f"three {time.time()}"},
