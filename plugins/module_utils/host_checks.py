@@ -17,8 +17,8 @@ from ansible_collections.mlops.platform.plugins.module_utils import host_ports, 
 MARKER = ".mlops-installation"
 # a Unix socket's path holds at most 107 bytes (sun_path); ours add up to 30 below the data directory
 MAX_DATA_DIR = 75
-# util-linux on every distribution; needed to drop privileges and to end services with their supervisor
-PROGRAMS = ("setpriv",)
+# util-linux on every distribution: to drop privileges and end services with their supervisor, and to install one at a time
+PROGRAMS = ("setpriv", "flock")
 
 
 def data_directory_state(path):

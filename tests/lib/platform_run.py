@@ -51,6 +51,16 @@ class Run:
         return self
 
 
+def parents():
+    """Return {process id: parent's id} of all processes."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # the name, in parentheses, may hold spaces; state and parent follow it
+            found[int(entry.name)] = int((entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    return found
+
+
 class Playbook:
     """A running ansible-playbook in a process group of its own."""
 
@@ -104,9 +114,16 @@ class Playbook:
         raise AssertionError(f"no task {part!r} within {timeout} s:\n{self.output_file.read_text(errors='replace')[-3000:]}")
 
     def kill(self):
-        """Kill the whole process group at once, as a lost connection or the OOM killer would."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """Kill it with all of its processes at once, as the OOM killer would. Ansible's workers have sessions of their own.
+
+        What has become a daemon (the program of an asynchronous task) goes on, as it would on a host whose connection was lost.
+        """
+        doomed = {self.process.pid}
+        while more := {pid for pid, parent in parents().items() if parent in doomed} - doomed:
+            doomed |= more
+        for pid in doomed:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
     def wait(self, timeout=TIMEOUT):
