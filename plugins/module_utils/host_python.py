@@ -32,10 +32,12 @@ def candidates(given=None):
 
 
 def as_account(account):
-    """Return the argument prefix that runs a program as `account` (a pwd.struct_passwd), [] for None: the user who runs this."""
-    if account is None:
-        return []
-    return ["setpriv", "--reuid", str(account.pw_uid), "--regid", str(account.pw_gid), "--clear-groups", "--"]
+    """Return the argument prefix that runs a program as `account` (a pwd.struct_passwd), [] for None: the user who runs this.
+
+    runuser, not setpriv: setpriv keeps root's capabilities until the program is executed, and so finds programs in directories that
+    the account cannot enter.
+    """
+    return [] if account is None else ["runuser", "-u", account.pw_name, "--"]
 
 
 def probe(path, prefix):

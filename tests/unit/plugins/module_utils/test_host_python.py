@@ -6,6 +6,8 @@ import json
 import os
 import pwd
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from ansible_collections.mlops.platform.plugins.module_utils import host_python
@@ -96,4 +98,17 @@ def test_it_is_tried_as_the_account_that_will_run_it(interpreter, among, tmp_pat
 def test_no_account_means_no_prefix():
     assert host_python.as_account(None) == []
     nobody = pwd.getpwnam("nobody")
-    assert host_python.as_account(nobody)[:3] == ["setpriv", "--reuid", str(nobody.pw_uid)]
+    assert host_python.as_account(nobody) == ["runuser", "-u", "nobody", "--"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask as another user")
+def test_an_interpreter_in_a_private_directory_is_no_answer():
+    # not pytest's directory, which is private itself
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        interpreter = Path(folder, "python3")
+        interpreter.symlink_to(os.path.realpath("/usr/bin/python3"))
+        prefix = host_python.as_account(pwd.getpwnam("nobody"))
+        Path(folder).chmod(0o755)
+        assert host_python.probe(str(interpreter), prefix)["version"]
+        Path(folder).chmod(0o700)
+        assert host_python.probe(str(interpreter), prefix) is None
