@@ -40,7 +40,7 @@ def upstream(ours, tmp_path_factory, request):
     python = os.environ.get("MLOPS_TEST_MLFLOW_PYTHON")
     if not python:
         pytest.skip("MLOPS_TEST_MLFLOW_PYTHON is not set: it names a Python with the pinned MLflow")
-    environment, _ = ours
+    environment, _unused = ours
     home = tmp_path_factory.mktemp("upstream")
     options = {
         "app-name": "basic-auth",
@@ -71,12 +71,12 @@ def test_the_python_has_the_pinned_mlflow(upstream):
 
 
 def test_every_variable_that_upstream_sets_is_set(ours, upstream):
-    environment, _ = ours
+    environment, _unused = ours
     assert {name: value for name, value in upstream["env"].items() if name not in environment}.keys() <= LEFT_OUT
 
 
 def test_every_variable_has_upstreams_value(ours, upstream):
-    environment, _ = ours
+    environment, _unused = ours
     # this test's own directory; the role gives each process one
     other = {*LEFT_OUT, *ANY_VALUE, "prometheus_multiproc_dir"}
     theirs = {name: value for name, value in upstream["env"].items() if name not in other}
@@ -84,7 +84,7 @@ def test_every_variable_has_upstreams_value(ours, upstream):
 
 
 def test_nothing_private_to_upstream_is_invented(ours, upstream):
-    environment, _ = ours
+    environment, _unused = ours
     assert {name for name in environment if name.startswith("_MLFLOW")} <= set(upstream["env"])
 
 
