@@ -89,7 +89,7 @@ def test_nothing_private_to_upstream_is_invented(ours, upstream):
 
 
 def test_the_command_starts_upstreams_application(ours, upstream):
-    _, command = ours
+    _unused, command = ours
     # python -m uvicorn OPTIONS --factory APPLICATION
     assert command[command.index("--factory") + 1] in upstream["command"]
     assert "--factory" in upstream["command"]

@@ -81,8 +81,12 @@ def test_it_comes_back_by_itself(platform, victim):
     proc.wait_until("everything runs again", lambda: settled(platform), 120)
     platform.wait_until_up(120)
     assert platform.http().json("GET", f"/api/2.0/mlflow/runs/get?run_id={run_id}")["run"]["info"]["run_name"] == f"before {victim}"
+
     # S3 answers before SeaweedFS's parts have found each other again
-    content = proc.wait_until("the object", lambda: platform.s3().get_object(Bucket=BUCKET, Key=key)["Body"].read(), 30)
+    def read():
+        return platform.s3().get_object(Bucket=BUCKET, Key=key)["Body"].read()
+
+    content = proc.wait_until("the object", read, 30)
     assert content == victim.encode()
     body = {"run_id": run_id, "key": "after", "value": 1, "timestamp": 1, "step": 1}
     platform.http().json("POST", "/api/2.0/mlflow/runs/log-metric", body)

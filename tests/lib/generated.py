@@ -91,7 +91,7 @@ def causes():
 
 def part(name):
     """Return the text of the generated part `name`. Raises KeyError for a name that is none."""
-    kind, _, argument = name.partition(" ")
+    kind, _unused, argument = name.partition(" ")
     return {"variables": variables, "plugins": plugins, "causes": lambda _argument: causes()}[kind](argument)
 
 

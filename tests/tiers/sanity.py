@@ -35,7 +35,7 @@ def ansible_test(collection: Path) -> tuple[int, list[Case]]:
     code = subprocess.run(command, cwd=collection, env=environ, check=False).returncode
     cases, missing = [], {}
     for file in sorted((collection / "tests" / "output" / "junit").glob("*.xml")):
-        test, _, python = file.stem.removeprefix("ansible-test-sanity-").partition("-python-")
+        test, _unused, python = file.stem.removeprefix("ansible-test-sanity-").partition("-python-")
         for case in results.read(file, reason_from="text"):
             if case.state == "skipped" and "No tests applicable" in case.reason:
                 # no file of this kind (PowerShell), or a Python that tests/config.yml excludes

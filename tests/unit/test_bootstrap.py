@@ -208,7 +208,7 @@ def test_an_interrupted_creation_is_done_again(clone, actor, number):
 def test_two_at_once_make_it_once(clone, actor):
     log = pip_does(clone, "sleep 1")
     command = ["sh", str(clone / "scripts/bootstrap"), "controller"]
-    both = [subprocess.Popen(command, env=environment(clone, PYTHON=actor), stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [subprocess.Popen(command, env=environment(clone, PYTHON=actor), stderr=subprocess.PIPE, text=True) for _unused in range(2)]
     said = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert len(log.read_text().splitlines()) == 1

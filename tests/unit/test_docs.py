@@ -48,7 +48,7 @@ def test_links_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)\s]+)\)", text_of(path)):
         if "://" in target:
             continue
-        file, _, anchor = target.partition("#")
+        file, _unused, anchor = target.partition("#")
         place = (path.parent / file).resolve() if file else path
         if not place.exists() or (anchor and anchor not in anchors(place)):
             broken.append(target)

@@ -168,7 +168,7 @@ def test_a_killed_supervisor_is_replaced_after_its_services_are_gone(data_dir, s
     until(lambda: log.exists() and log.read_text(), "the guardian says nothing in its log")
     assert log.read_text() == f"the supervisor (process {supervisor.pid}) is gone: starting another\n"
     # the service is still there, and so no second supervisor may come: given time to do it wrong, it does not
-    for _ in range(25):
+    for _unused in range(25):
         time.sleep(0.02)
         assert not successor.exists()
     service.terminate()

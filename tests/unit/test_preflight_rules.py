@@ -47,7 +47,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("overrides, words", BAD, ids=[str(overrides) for overrides, _ in BAD])
+@pytest.mark.parametrize("overrides, words", BAD, ids=[str(overrides) for overrides, _unused in BAD])
 def test_a_bad_value_is_told_with_its_variable_and_a_remedy(overrides, words):
     found = problems(**overrides)
     assert len(found) == 1, found

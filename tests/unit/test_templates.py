@@ -59,7 +59,7 @@ def by_systemd(path):
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith(("#", ";")) or not line:
             continue
-        name, _, rest = line.partition("=")
+        name, _unused, rest = line.partition("=")
         assert rest[0] == rest[-1] == '"', line
         value, escaped = "", False
         for character in rest[1:-1]:
@@ -146,7 +146,7 @@ def test_both_managers_give_it_the_same_environment_and_directory(roles, descrip
 @pytest.mark.parametrize("name", NAMES)
 def test_both_managers_take_the_same_steps_before_the_start(roles, descriptions, name):
     item = descriptions[name]
-    unit, (launcher, _) = unit_of(roles, item), supervised(roles, item)
+    unit, (launcher, _unused) = unit_of(roles, item), supervised(roles, item)
     steps = [" ".join(map(str, command)) for command in item.get("before_start", [])]
     assert unit["ExecStartPre"][1:] == steps
     assert [line for line in launcher if line in steps] == steps
@@ -155,7 +155,7 @@ def test_both_managers_take_the_same_steps_before_the_start(roles, descriptions,
 @pytest.mark.parametrize("name", NAMES)
 def test_stamp_covers_what_the_process_is_started_with(roles, descriptions, name):
     item = descriptions[name]
-    unit, (launcher, _) = unit_of(roles, item), supervised(roles, item)
+    unit, (launcher, _unused) = unit_of(roles, item), supervised(roles, item)
     for line, definition in (
         (unit["ExecStartPre"][0], f"/etc/systemd/system/mlops-{name}.service"),
         (next(line for line in launcher if line.startswith("sha256sum")), f"{HOST['data_dir']}/etc/services/{name}.sh"),
@@ -329,7 +329,7 @@ def test_probe_file_is_what_the_rolling_restart_reads(roles):
 
 @pytest.mark.parametrize("password", ["{{ 7 * 6 }}", "{% raw %}", "{# gone #}"])
 def test_a_password_is_never_a_template(password):
-    contents, _ = files(platform(password))
+    contents, _unused = files(platform(password))
     assert contents[f"{HOST['data_dir']}/etc/mlflow-probe.auth"] == f"admin:{password}\n"
     assert f'AWS_SECRET_ACCESS_KEY="{password}"' in contents[f"{HOST['data_dir']}/etc/mlflow.env"].splitlines()
     assert json.loads(contents[f"{HOST['data_dir']}/etc/seaweedfs/s3.json"])["identities"][0]["credentials"][0]["secretKey"] == password

@@ -164,7 +164,7 @@ def test_makefile_calls_playbooks_that_exist():
 
 def test_changelog_fragments_have_known_sections():
     config = load("changelogs/config.yaml")
-    sections = {name for name, _ in config["sections"]} | {config["prelude_section_name"], config["trivial_section_name"]}
+    sections = {name for name, _unused in config["sections"]} | {config["prelude_section_name"], config["trivial_section_name"]}
     fragments = sorted((ROOT / "changelogs" / "fragments").glob("*.yml"))
     assert fragments or load("changelogs/changelog.yaml")["releases"]
     for path in fragments:

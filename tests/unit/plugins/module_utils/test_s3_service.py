@@ -461,7 +461,9 @@ def test_a_server_without_versions_or_uploads():
 
 def test_an_upload_that_ends_by_itself():
     server = filled(1)
-    server.abort_multipart_upload = lambda Key, UploadId: server.uploads.clear() or (_ for _ in ()).throw(S3Error("gone", "NoSuchUpload"))
+    server.abort_multipart_upload = lambda Key, UploadId: (
+        server.uploads.clear() or (_unused for _unused in ()).throw(S3Error("gone", "NoSuchUpload"))
+    )
     bucket_on(server).absent(force=True)
     assert not server.exists
 
