@@ -12,7 +12,6 @@ from results import ROOT, Failed
 PROGRAM = Path(os.environ.get("MLOPS_TEST_KUBE") or ROOT.parent / "shared" / "kube" / "kube")
 # as the program itself says
 STATE = Path(os.environ.get("KUBE_HOME") or "/var/lib/test-kube")
-PROGRAMS = Path(os.environ.get("KUBE_CACHE") or "/var/cache/test-kube") / "bin"
 CONFIG = STATE / "admin.kubeconfig"
 
 
@@ -36,6 +35,11 @@ def call(*arguments: object) -> str:
     if done.returncode:
         raise Failed(f"`{' '.join(command[3:])}` ended with {done.returncode}; see the tier's log")
     return done.stdout
+
+
+def build() -> None:
+    """Compile Kubernetes, which takes minutes the first time. Raises Failed."""
+    call("build")
 
 
 def runs() -> bool:

@@ -33,6 +33,7 @@ LOCKS = ROOT / "roles" / "local_runtime" / "files"
 NAMES = {
     "postgres": "docker.io/library/postgres:17",
     "seaweedfs": "docker.io/chrislusf/seaweedfs:4.48",
+    "mlflow": "ghcr.io/mlflow/mlflow:v3.17.2-full",
 }
 
 
@@ -90,7 +91,8 @@ def build(name: str, key: str, context: Path, file: Path, arguments: dict[str, s
     image = f"localhost/mlops-test-{name}:{key}"
     options = [f"--build-arg={argument}={value}" for argument, value in arguments.items()]
     # no runtime and no network of its own: works inside of containers and VMs alike
-    buildah("build", "--isolation=chroot", "--layers=false", "--format=docker", "--pull-never", *options, "--file", file, "--tag", image, context)
+    command = ["build", "--isolation=chroot", "--layers=false", "--format=docker", "--pull-never", *options]
+    buildah(*command, "--file", file, "--tag", image, context)
     part = archive.with_suffix(".part")
     part.unlink(missing_ok=True)
     buildah("push", "--quiet", image, f"docker-archive:{part}:{NAMES[name]}")
@@ -138,7 +140,19 @@ def seaweedfs() -> Path:
     return archive
 
 
-IMAGES = {"postgres": postgres, "seaweedfs": seaweedfs}
+def mlflow() -> Path:
+    """The collection's own image of MLflow, as docs/images.md builds it, on Debian and without a network."""
+    file, lock = ROOT / "images" / "mlflow" / "Containerfile", LOCKS / "mlflow.txt"
+    key = digest(RELEASE, *BASE_PACKAGES, file, lock, NAMES["mlflow"])
+    if not (archive := CACHE / f"mlflow-{key}.tar").exists():
+        mirror.fill([lock], PYTHON, platform.machine())
+        with mirror.serve() as port:
+            arguments = {"BASE": base(), "PIP_ARGS": f"--index-url=http://127.0.0.1:{port}/pypi.org/simple/"}
+            build("mlflow", key, LOCKS, file, arguments)
+    return archive
+
+
+IMAGES = {"postgres": postgres, "seaweedfs": seaweedfs, "mlflow": mlflow}
 
 
 def archives(*names: str) -> list[Path]:

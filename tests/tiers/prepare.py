@@ -1,4 +1,5 @@
-"""Builds, beside the first tiers, what the later ones need and what takes minutes on a fresh machine: the image of the test hosts."""
+"""Builds, beside the first tiers, what the later ones need and what takes minutes on a fresh machine: the image of the test hosts, the
+programs of the test cluster, and the images of its pods. The tiers that follow stand on the command line."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cluster_program
 import hosts
+import images
 from results import Failed, Results, Skipped
 
 HERE = Path(__file__).resolve().parent
@@ -21,17 +24,32 @@ def image_exists() -> bool:
     return shutil.which("podman") is not None and subprocess.run(["podman", "image", "exists", image], check=False).returncode == 0
 
 
+def hosts_image() -> None:
+    """Build the image of the test hosts. Raises Failed."""
+    if not image_exists():
+        # tests that install packages run at the same time: apt waits for its lock instead of failing
+        environ = {**os.environ, "APT_CONFIG": str(HERE / "apt.conf")}
+        if subprocess.run([hosts.PROGRAM, "image"], env=environ, check=False).returncode:
+            raise Failed("the image could not be built; see tests/output/prepare.log")
+
+
 def main() -> int:
     """Build what is missing and return the exit code."""
-    results = Results(Path(sys.argv[1]))
-    with results.test(f"image of the test hosts ({RELEASE})"):
-        if hosts.obstacle():
-            raise Skipped(hosts.obstacle())
-        if not image_exists():
-            # tests that install packages run at the same time: apt waits for its lock instead of failing
-            environ = {**os.environ, "APT_CONFIG": str(HERE / "apt.conf")}
-            if subprocess.run([hosts.PROGRAM, "image"], env=environ, check=False).returncode:
-                raise Failed("the image could not be built; see tests/output/prepare.log")
+    results, tiers = Results(Path(sys.argv[1])), sys.argv[2:]
+    if "cluster" in tiers:
+        given = os.environ.get("KUBECONFIG")
+        other = given and Path(given) != cluster_program.CONFIG
+        obstacle = "KUBECONFIG names a cluster" if other else cluster_program.obstacle()
+        for name, build in (("images of the test cluster's pods", images.archives), ("programs of the test cluster", cluster_program.build)):
+            with results.test(name):
+                if obstacle:
+                    raise Skipped(obstacle)
+                build()
+    if "molecule" in tiers:
+        with results.test(f"image of the test hosts ({RELEASE})"):
+            if hosts.obstacle():
+                raise Skipped(hosts.obstacle())
+            hosts_image()
     return results.exit_code()
 
 

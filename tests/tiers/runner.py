@@ -21,15 +21,17 @@ from results import OUTPUT, ROOT, Case
 
 HERE = Path(__file__).resolve().parent
 # Tiers of one lane run one after the other, the lanes side by side: the quick ones, which only read, beside those that start servers.
-LANES = {"quick": ["unit", "lint", "sanity"], "servers": ["integration", "molecule"], "preparation": ["prepare"]}
-TIERS = LANES["quick"] + LANES["servers"]
+LANES = {"quick": ["unit", "lint", "sanity"], "servers": ["integration", "molecule"], "cluster": ["cluster"], "preparation": ["prepare"]}
+TIERS = LANES["quick"] + LANES["servers"] + LANES["cluster"]
+# they need what `prepare` builds
+PREPARED = {"molecule", "cluster"}
 # tiers that may be skipped as a whole: they need root and programs from outside of the repository
-OPTIONAL = {"molecule", "prepare"}
+OPTIONAL = {"molecule", "cluster", "prepare"}
 HEARTBEAT = 30
 SHOWN_LINES = 150
 # tests with one and the same reason are listed one by one up to here
 MANY = 5
-# molecule takes its hosts down when it is asked to end
+# molecule takes its hosts down when it is asked to end, and the cluster's tier its cluster
 GRACE = 60
 
 
@@ -101,8 +103,7 @@ def run(tiers: list[Tier]) -> None:
     try:
         while running or any(waiting.values()):
             for lane, queue in waiting.items():
-                # molecule's hosts need the image that the preparation builds
-                blocked = queue and queue[0].name == "molecule" and "preparation" in running
+                blocked = queue and queue[0].name in PREPARED and (waiting["preparation"] or "preparation" in running)
                 if queue and lane not in running and not blocked:
                     running[lane] = queue.pop(0)
                     running[lane].start()
@@ -191,7 +192,8 @@ def main() -> int:
         signal.signal(number, stop)
     leftovers.adopt()
     tiers = [Tier(name, rest) for name in names]
-    background = [Tier("prepare", [])] if "molecule" in names else []
+    prepared = [name for name in names if name in PREPARED]
+    background = [Tier("prepare", prepared)] if prepared else []
     start = time.monotonic()
     try:
         run(background + tiers)
