@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
 from ansible_collections.mlops.platform.plugins.module_utils.cluster import ClusterError, configuration, source
@@ -29,6 +31,7 @@ class Cluster:
         self.configuration = configuration(params)
         self.server = self.configuration.host
         self.requests = 0
+        self.time = 0.0  # of the last answer, by the server's clock, which the times in its objects are of
         self._impersonate = (params.get("impersonate_user"), params.get("impersonate_groups") or [])
         self._pool = None
 
@@ -56,12 +59,14 @@ class Cluster:
                 return None
             raise
 
-    def call(self, what, method, path, query=None, body=None, accept="application/json"):
+    def call(self, what, method, path, query=None, body=None, accept="application/json, */*"):
         """Send one request and return the answer: a dict, or a text where the server does not answer in JSON.
 
         Raises ClusterError that begins with "cannot `what`".
         """
         response = self._send(what, method, path, query, body, accept)
+        with contextlib.suppress(TypeError, ValueError):
+            self.time = parsedate_to_datetime(response.headers.get("date")).timestamp()
         text = response.data.decode("utf-8", "replace")
         answer = None
         if "json" in response.headers.get("content-type", ""):

@@ -1,0 +1,135 @@
+# Copyright: (c) 2026, The mlops.platform maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What keeps a pod from running and will not mend itself, read from pods, claims and events."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+CRASHES = 3
+IMAGE = "check the image's name and tag, that the nodes reach its registry, and mlops_image_pull_secrets"
+CONFIG = "create what the message names, or correct the name; the next run makes the platform's own Secrets and ConfigMaps again"
+# reason of a waiting container: (kind of trouble, seconds that it may last, what to do). One failed pull can be the network's fault.
+WAITING = {
+    "InvalidImageName": ("image", 0, "correct the image's name"),
+    "ErrImageNeverPull": ("image", 0, "load the image on the nodes, or set mlops_image_pull_policy to IfNotPresent"),
+    "ErrImagePull": ("image", 20, IMAGE),
+    "ImagePullBackOff": ("image", 20, IMAGE),
+    "ImageInspectError": ("image", 20, IMAGE),
+    "RegistryUnavailable": ("image", 20, IMAGE),
+    "CreateContainerConfigError": ("config", 10, CONFIG),
+    "CreateContainerError": ("config", 15, "the node cannot make the container: check its command and volumes, and the message"),
+    "RunContainerError": ("config", 15, "the node cannot start the container: check its command and volumes, and the message"),
+}
+NO_ROOM = "add nodes, free some, or lower the requests, mlops_node_selector or the anti-affinity that the message names"
+REFUSED = {
+    "exceeded quota": "raise the namespace's ResourceQuota (mlops_resource_quota), or lower replicas, requests and limits",
+    "must specify": "the namespace's ResourceQuota wants limits that the pod lacks: set them, or a LimitRange (mlops_limit_range)",
+    "per Container is": "the namespace's LimitRange refuses the pod's requests or limits: change one of them (mlops_limit_range)",
+    "per Pod is": "the namespace's LimitRange refuses the pod's requests or limits: change one of them (mlops_limit_range)",
+    "PodSecurity": "the namespace's Pod Security level refuses the pod: check its pod-security.kubernetes.io labels",
+    "security context constraint": "the service account has no SCC that allows this pod: set mlops_substrate to openshift, or bind one",
+    "serviceaccount": "create the service account that the message names; the next run makes the platform's own ones again",
+}
+STORAGE = "check mlops_storage_class against `kubectl get storageclass`, and that its provisioner runs"
+
+
+class Trouble(NamedTuple):
+    """One finding: what it is about, what the server says, how long (seconds) it may last before it counts, and what to do."""
+
+    kind: str
+    reason: str
+    message: str
+    remedy: str
+    grace: int
+    pod: str = ""
+    container: str = ""
+    objects: tuple = ()  # names of the objects whose events belong to it
+
+
+def statuses(pod):
+    """Return the statuses of all containers, those of init containers first."""
+    status = pod.get("status") or {}
+    return (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or [])
+
+
+def crash_words(container):
+    """Return how a container ended last, in words; empty where it did not."""
+    ended = (container.get("lastState") or {}).get("terminated") or (container.get("state") or {}).get("terminated")
+    if not ended:
+        return ""
+    words = f"exit code {ended.get('exitCode')}"
+    if ended.get("reason") not in (None, "Error", "Completed"):
+        words += f", {ended['reason']}"
+    return words + (f": {ended['message'].strip()}" if ended.get("message") else "")
+
+
+def in_containers(pod, crashes=CRASHES):
+    """Return the troubles of a pod's containers."""
+    name, found = pod["metadata"]["name"], []
+    for container in statuses(pod):
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        reason, message = waiting.get("reason"), waiting.get("message") or ""
+        if reason in WAITING:
+            kind, grace, remedy = WAITING[reason]
+            if "runAsNonRoot" in message or "non-root" in message:
+                remedy = "the image runs as root: use one with a numeric non-root user"
+            found.append(Trouble(kind, reason, message or container.get("image", ""), remedy, grace, name, container["name"], (name,)))
+        elif reason == "CrashLoopBackOff" and container.get("restartCount", 0) + 1 >= crashes:
+            words = f"ended {container['restartCount'] + 1} times, last with {crash_words(container) or 'an unknown exit code'}"
+            remedy = "its last log lines say why"
+            if "OOMKilled" in words:
+                remedy = "it was killed for its memory: raise its limit"
+            found.append(Trouble("crash", reason, words, remedy, 0, name, container["name"], (name,)))
+    return found
+
+
+def in_scheduling(pod, claims, classes_known=True):
+    """Return the troubles that keep a pod from getting a node: its volumes' first, as they explain the other. `claims` by name."""
+    name = pod["metadata"]["name"]
+    for entry in (pod.get("status") or {}).get("conditions") or []:
+        if entry.get("type") == "PodScheduled" and entry.get("status") == "False" and entry.get("reason") == "Unschedulable":
+            break
+    else:
+        return []
+    found = []
+    for volume in pod["spec"].get("volumes") or []:
+        claim = claims.get((volume.get("persistentVolumeClaim") or {}).get("claimName"))
+        phase = ((claim or {}).get("status") or {}).get("phase")
+        if phase == "Lost":
+            words = f"the volume of the claim {claim['metadata']['name']} is gone"
+            found.append(Trouble("claim", "Lost", words, "restore it from a backup", 0, name, "", (claim["metadata"]["name"],)))
+    message = entry.get("message") or ""
+    # a claim that is being provisioned looks like this for some seconds
+    remedy = STORAGE if "PersistentVolumeClaim" in message and "node(s)" not in message.replace("PersistentVolumeClaims", "") else NO_ROOM
+    return [*found, Trouble("schedule", "Unschedulable", message, remedy, 30, name, "", (name, *claim_names(pod)))]
+
+
+def claim_names(pod):
+    """Return the names of the claims that a pod uses."""
+    named = [(volume.get("persistentVolumeClaim") or {}).get("claimName") for volume in pod["spec"].get("volumes") or []]
+    return [name for name in named if name]
+
+
+def in_events(pod, events):
+    """Return the troubles of a pod that only events tell: of its claims, and of volumes that cannot be mounted.
+
+    `events` are the recent warnings (see cluster_events.Event) of the namespace.
+    """
+    name, found = pod["metadata"]["name"], []
+    claims = set(claim_names(pod))
+    for event in events:
+        if event.kind == "PersistentVolumeClaim" and event.name in claims and event.reason in ("ProvisioningFailed", "FailedBinding"):
+            lasting = "not found" in event.message or "no storage class is set" in event.message
+            words = f"the claim {event.name} gets no volume: {event.message}"
+            found.append(Trouble("claim", event.reason, words, STORAGE, 10 if lasting else 40, name, "", (event.name, name)))
+        elif event.kind == "Pod" and event.name == name and event.reason in ("FailedMount", "FailedAttachVolume"):
+            lasting = "not found" in event.message or "references non-existent" in event.message
+            found.append(Trouble("mount", event.reason, event.message, CONFIG, 20 if lasting else 120, name, "", (name,)))
+    return found
+
+
+def refused(message, kind, name):
+    """Return the trouble of a workload whose pods the server does not even take."""
+    remedy = next((words for part, words in REFUSED.items() if part in message), "change what the message names")
+    return Trouble("create", "FailedCreate", message, remedy, 10, "", "", (name,))
