@@ -78,11 +78,11 @@ def s3(connection):
 
 
 @contextlib.contextmanager
-def postgresql(port, user, password, database):
+def postgresql(port, user, password, database, host="127.0.0.1"):
     """Give an autocommit psycopg2 cursor."""
     import psycopg2
 
-    connection = psycopg2.connect(host="127.0.0.1", port=port, user=user, password=password, dbname=database, connect_timeout=10)
+    connection = psycopg2.connect(host=host, port=port, user=user, password=password, dbname=database, connect_timeout=10)
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:

@@ -1,7 +1,7 @@
 """Tier cluster: the platform in a Kubernetes cluster, by site.yml, with real pods.
 
 KUBECONFIG names a cluster to use; its nodes pull the images that the roles name. Otherwise a cluster of one node is started here, gets the
-images of images.py, and is taken down again; one that runs already is used and left running.
+images of cluster_images.py, and is taken down again; one that runs already is used and left running.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import cluster_program
-import images
+import cluster_images
 import pytest_tier
 from results import Results, Skipped
 
@@ -30,7 +30,7 @@ def prepare(results: Results) -> bool:
             raise Skipped(cluster_program.obstacle())
         if not cluster_program.runs():
             cluster_program.call("up")
-        for archive in images.archives():
+        for archive in cluster_images.archives():
             cluster_program.load(archive)
         os.environ["KUBECONFIG"] = str(cluster_program.CONFIG)
         return True

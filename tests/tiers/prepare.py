@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cluster_program
 import hosts
-import images
+import cluster_images
 from results import Failed, Results, Skipped
 
 HERE = Path(__file__).resolve().parent
@@ -40,7 +40,8 @@ def main() -> int:
         given = os.environ.get("KUBECONFIG")
         other = given and Path(given) != cluster_program.CONFIG
         obstacle = "KUBECONFIG names a cluster" if other else cluster_program.obstacle()
-        for name, build in (("images of the test cluster's pods", images.archives), ("programs of the test cluster", cluster_program.build)):
+        steps = {"images of the test cluster's pods": cluster_images.archives, "programs of the test cluster": cluster_program.build}
+        for name, build in steps.items():
             with results.test(name):
                 if obstacle:
                     raise Skipped(obstacle)

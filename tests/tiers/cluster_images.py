@@ -1,6 +1,6 @@
 """Container images for the test cluster, made from Debian's archive and from the lock files' wheels: no registry is asked for anything.
 
-    python tests/tiers/images.py [--load] [NAME...]
+    python tests/tiers/cluster_images.py [--load] [NAME...]
 
 Each has the interface, and where the roles' defaults allow it the name, of the image that a user pulls. An image is an archive below the
 cache, named by what it is made of: it is built again only when that has changed. Needs root and buildah.

@@ -1,0 +1,71 @@
+"""The cluster of these tests, and a platform of their own in it, made by site.yml in a namespace of its own.
+
+`KUBECONFIG` names the cluster (`make test ARGS=cluster` makes one where it is not set). For whoever writes tests: `MLOPS_TEST_KEEP=1`
+leaves the platform running at the end and says where it is; `MLOPS_TEST_NAMESPACE` takes that one again, and leaves it running as well.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+
+import pytest
+from lib.cluster_platform import Cluster, ClusterPlatform, given_kubeconfig
+
+# what only looks comes first, what kills comes last
+ORDER = (
+    "test_cluster_contract.py",
+    "test_cluster_rollout.py",
+    "test_cluster_secrets.py",
+    "test_cluster_recovery.py",
+    "test_cluster_refusals.py",
+)
+
+
+def pytest_configure(config):
+    """Turn SIGTERM into an orderly end, so that the platform is removed when the runner stops the tests."""
+    signal.signal(signal.SIGTERM, lambda *_unused: pytest.exit("stopped by SIGTERM", returncode=143))
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: ORDER.index(item.path.name) if item.path.name in ORDER else len(ORDER))
+
+
+@pytest.fixture(scope="session")
+def kubeconfig():
+    """The path of an administrator's kubeconfig."""
+    found = given_kubeconfig()
+    if not found:
+        pytest.skip("KUBECONFIG names no cluster")
+    return found
+
+
+@pytest.fixture(scope="session")
+def cluster(kubeconfig):
+    return Cluster(kubeconfig)
+
+
+@pytest.fixture
+def namespace(cluster):
+    """The name of a namespace of the test's own, which does not exist yet and does not exist any more afterwards."""
+    name = f"mlops-test-{secrets.token_hex(3)}"
+    yield name
+    cluster.remove_namespace(name)
+
+
+@pytest.fixture(scope="session")
+def platform(kubeconfig):
+    """A running platform of these tests' own (lib.cluster_platform.ClusterPlatform)."""
+    kept = os.environ.get("MLOPS_TEST_NAMESPACE")
+    platform = ClusterPlatform.with_secrets(kubeconfig, kept)
+    try:
+        # on the empty cluster: what the first run does must be foreseen
+        platform.empty_check = None if kept else platform.run(check=True, diff=True)
+        platform.install()
+        yield platform
+    finally:
+        if kept or os.environ.get("MLOPS_TEST_KEEP"):
+            print(f"\nkept: MLOPS_TEST_NAMESPACE={platform.namespace}")
+        else:
+            platform.remove()

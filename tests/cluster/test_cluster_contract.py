@@ -1,0 +1,85 @@
+"""The second-run contract on Kubernetes: --check tells the truth, and a converged platform is left alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from lib.cluster_platform import settled
+
+
+def test_check_mode_on_an_empty_cluster(platform):
+    """It said what it would make, and made nothing (the first run found nothing, or it would not have made the namespace)."""
+    if platform.empty_check is None:
+        pytest.skip("the platform was there already")
+    run = platform.empty_check.ok()
+    assert run.stats["changed"] > 0
+    # what it foresaw is what the first run did
+    missing = [task for task in run.changed if task not in platform.first_run.changed]
+    assert not missing, missing
+
+
+def test_first_run_was_verified(platform):
+    assert platform.answers()
+    assert "verified" in platform.first_run.output.lower()
+
+
+def test_no_secret_in_the_output(platform):
+    """The runs so far, with --diff, in check mode and for real."""
+    outputs = [path.read_text(errors="replace") for path in platform.scratch.glob("run-*.log")]
+    assert outputs
+    for name, value in platform.secrets().items():
+        # names of accounts are no secrets, and short values prove nothing
+        if len(value) >= 16 and not name.endswith("_access_key"):
+            part = value[:16]
+            assert not any(part in text or json.dumps(part)[1:-1] in text for text in outputs), name
+
+
+def test_second_run_changes_nothing_and_restarts_nothing(platform):
+    before, objects = settled(platform), platform.objects()
+    platform.run().unchanged()
+    assert platform.lives() == before
+    assert platform.objects() == objects
+
+
+def test_check_mode_on_a_converged_platform(platform):
+    before, objects = platform.lives(), platform.objects()
+    run = platform.run(check=True, diff=True).unchanged()
+    # it looked at everything, not at nothing
+    assert run.stats["ok"] > 30
+    assert platform.lives() == before
+    assert platform.objects() == objects
+
+
+def test_pods_keep_the_restricted_level(platform):
+    """What the API server has, after all of its defaults: every container of every pod, without exception."""
+    pods = platform.pods()
+    assert pods
+    for name, pod in pods.items():
+        spec = pod.spec
+        assert spec.automount_service_account_token is False, name
+        assert not (spec.host_network or spec.host_pid or spec.host_ipc), name
+        for one in [*spec.containers, *(spec.init_containers or [])]:
+            here, context, around = f"{name}/{one.name}", one.security_context, spec.security_context
+            assert context.read_only_root_filesystem, here
+            assert context.allow_privilege_escalation is False, here
+            assert context.capabilities.drop == ["ALL"], here
+            assert context.run_as_non_root or around.run_as_non_root, here
+            assert (context.seccomp_profile or around.seccomp_profile).type == "RuntimeDefault", here
+            assert one.resources.limits and one.resources.requests, here
+        for one in spec.containers:
+            assert one.readiness_probe and one.liveness_probe, f"{name}/{one.name}"
+
+
+def test_a_user_of_the_namespace_alone(platform):
+    """Who may do everything in the namespace and nothing elsewhere converges the same platform, and changes nothing."""
+    everything = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
+    theirs = platform.scratch / "namespace-user.kubeconfig"
+    theirs.touch(mode=0o600)
+    theirs.write_text(yaml.safe_dump(platform.cluster.kubeconfig_of(platform.namespace, "tenant", everything)), encoding="utf-8")
+    before = platform.lives()
+    platform.run(extra={"mlops_kubeconfig": str(theirs), "mlops_manage_namespace": False}).unchanged()
+    assert platform.lives() == before
+    assert Path(theirs).exists()

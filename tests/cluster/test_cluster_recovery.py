@@ -1,0 +1,75 @@
+"""What is killed comes back by itself, and what is deleted comes back with the next run; the data is what it was."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from lib.cluster_platform import SECRETS
+from lib.platform_proc import wait_until
+
+
+@pytest.fixture
+def data(platform):
+    """A run with a metric and an artifact; the test ends with their being there, byte for byte."""
+    platform.wait_until_up()
+    run_id, content = platform.new_run("recovery"), os.urandom(300_000)
+    body = {"run_id": run_id, "key": "m", "value": 7, "timestamp": 1, "step": 1}
+    platform.http().json("POST", "/api/2.0/mlflow/runs/log-metric", body)
+    platform.put_artifact(run_id, "data.bin", content)
+    yield run_id
+    platform.wait_until_up()
+    found = platform.http().json("GET", f"/api/2.0/mlflow/runs/get?run_id={run_id}")["run"]
+    assert found["data"]["metrics"][0]["value"] == 7
+    assert platform.artifact(run_id, "data.bin") == content
+
+
+def kill(platform, component):
+    """Delete the component's pods without any grace; return their uids."""
+    pods = platform.pods(component)
+    assert pods, component
+    for name in pods:
+        platform.cluster.core.delete_namespaced_pod(name, platform.namespace, grace_period_seconds=0)
+    return {pod.metadata.uid for pod in pods.values()}
+
+
+@pytest.mark.usefixtures("data")
+@pytest.mark.parametrize("component", ["postgresql", "object-store"])
+def test_a_killed_backend_comes_back_and_mlflow_with_it(platform, component):
+    """No run of a playbook, no restart of MLflow's pods."""
+    servers = {name: pod.metadata.uid for name, pod in platform.pods("mlflow").items()}
+    killed = kill(platform, component)
+
+    def replaced():
+        pods = platform.pods(component)
+        return pods and not killed & {pod.metadata.uid for pod in pods.values()}
+
+    wait_until(f"a new pod of {component}", replaced, 60)
+    platform.wait_until_up()
+    assert {name: pod.metadata.uid for name, pod in platform.pods("mlflow").items()} == servers
+
+
+def test_what_was_deleted_is_made_again_by_one_run(platform, data):
+    """The Deployment, a Service, a StatefulSet and MLflow's Secret at once; the given passwords and the data are the same."""
+    core, apps, space = platform.cluster.core, platform.cluster.apps, platform.namespace
+    before = platform.secrets()
+    volumes = {claim.metadata.uid for claim in core.list_namespaced_persistent_volume_claim(space).items}
+    apps.delete_namespaced_deployment("mlops-mlflow", space)
+    apps.delete_namespaced_stateful_set("mlops-postgresql", space)
+    core.delete_namespaced_service("mlops-object-store", space)
+    core.delete_namespaced_secret("mlops-mlflow-secrets", space)
+    platform.run().ok()
+    platform.wait_until_up()
+    assert {claim.metadata.uid for claim in core.list_namespaced_persistent_volume_claim(space).items} == volumes
+    now = platform.secrets()
+    given = set(platform.variables) & set(before)
+    assert {name: now[name] for name in given} == {name: before[name] for name in given}
+    platform.run().unchanged()
+
+
+@pytest.mark.parametrize("name", [name for name in SECRETS if "mlflow" not in name])
+def test_a_deleted_secret_of_a_store_is_made_again(platform, data, name):
+    """Its generated values are lost: the run makes new ones, and everything that uses them takes them."""
+    platform.cluster.core.delete_namespaced_secret(name, platform.namespace)
+    platform.run().ok()
+    platform.wait_until_up()

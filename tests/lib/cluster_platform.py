@@ -1,0 +1,277 @@
+"""One platform of the tests' own in a Kubernetes cluster, made by site.yml in a namespace of its own, and removed with it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+from kubernetes import client, config
+from kubernetes.client.rest import ApiException
+
+from lib import platform_clients as clients
+from lib.platform import Dumper, given_secrets, unsafe
+from lib.platform_proc import wait_until
+from lib.platform_run import ROOT, Playbook
+
+INVENTORY = ROOT / "inventories" / "kubernetes"
+SECRETS = ("mlops-postgresql-secrets", "mlops-object-store-secrets", "mlops-mlflow-secrets")
+# small enough for several on a node with two processors
+SMALL = {
+    "mlops_substrate": "kubernetes",
+    "mlops_wait_timeout": 240,
+    "postgresql_storage_size": "1Gi",
+    "object_store_storage_size": "4Gi",
+}
+
+
+class Cluster:
+    """The cluster that `kubeconfig` names, by the client of Kubernetes' own project."""
+
+    def __init__(self, kubeconfig):
+        self.kubeconfig = str(kubeconfig)
+        self.client = config.new_client_from_config(config_file=self.kubeconfig)
+        self.core, self.apps = client.CoreV1Api(self.client), client.AppsV1Api(self.client)
+        self.rbac = client.RbacAuthorizationV1Api(self.client)
+
+    def namespaces(self, prefix):
+        return [one.metadata.name for one in self.core.list_namespace().items if one.metadata.name.startswith(prefix)]
+
+    def remove_namespace(self, name, timeout=120):
+        """Remove a namespace with all that is in it, and wait until it is gone."""
+        try:
+            self.core.delete_namespace(name, grace_period_seconds=0)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+        wait_until(f"the end of namespace {name}", lambda: name not in self.namespaces(name), timeout)
+
+    def kubeconfig_of(self, namespace, name, rules):
+        """Make a ServiceAccount that may do `rules` in `namespace` and nothing else; return its kubeconfig as a structure."""
+        meta = {"name": name, "namespace": namespace}
+        self.core.create_namespaced_service_account(namespace, {"metadata": meta})
+        self.rbac.create_namespaced_role(namespace, {"metadata": meta, "rules": rules})
+        subject = {"kind": "ServiceAccount", **meta}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+        self.rbac.create_namespaced_role_binding(namespace, {"metadata": meta, "roleRef": reference, "subjects": [subject]})
+        token = {"metadata": {"name": f"{name}-token", "annotations": {"kubernetes.io/service-account.name": name}}}
+        self.core.create_namespaced_secret(namespace, {**token, "type": "kubernetes.io/service-account-token"})
+
+        def issued():
+            return (self.core.read_namespaced_secret(f"{name}-token", namespace).data or {}).get("token")
+
+        wait_until("a token", issued, 30)
+        found = yaml.safe_load(Path(self.kubeconfig).read_text(encoding="utf-8"))
+        found["users"] = [{"name": name, "user": {"token": base64.b64decode(issued()).decode()}}]
+        context = {**found["contexts"][0]["context"], "user": name, "namespace": namespace}
+        found.update({"contexts": [{"name": name, "context": context}], "current-context": name})
+        return found
+
+
+class ClusterPlatform:
+    """An installation in a namespace: with which variables, and clients for it.
+
+    `variables` is what its playbooks are run with; a test that changes one puts the old value back. `scratch` is a private directory with
+    the variables and the runs' outputs.
+    """
+
+    def __init__(self, kubeconfig, namespace=None, **variables):
+        self.cluster = Cluster(kubeconfig)
+        self.namespace = namespace or f"mlops-test-{secrets.token_hex(3)}"
+        self.scratch = Path(tempfile.gettempdir(), f"{self.namespace}.test")
+        kept = self.scratch / "state.json"
+        if namespace and kept.exists():
+            variables = {**json.loads(kept.read_text(encoding="utf-8")), **variables}
+        self.scratch.mkdir(mode=0o700, exist_ok=True)
+        self.variables = {**SMALL, "mlops_namespace": self.namespace, "mlops_kubeconfig": str(kubeconfig), **variables}
+        self.first_run = None
+
+    @classmethod
+    def with_secrets(cls, kubeconfig, namespace=None, **variables):
+        """Return a platform whose user sets every secret, each with all that is hard to carry."""
+        there = namespace and Path(tempfile.gettempdir(), f"{namespace}.test", "state.json").exists()
+        return cls(kubeconfig, namespace, **({} if there else given_secrets()), **variables)
+
+    # -- runs
+
+    def start(self, playbook="site.yml", *arguments, check=False, diff=False, tags=None, extra=None, env=None):
+        """Start a playbook and return it while it runs. `extra`: variables of this run alone."""
+        kept = self.scratch / "state.json"
+        kept.touch(mode=0o600)
+        kept.write_text(json.dumps(self.variables), encoding="utf-8")
+        given = self.scratch / f"variables-{secrets.token_hex(4)}.yml"
+        given.touch(mode=0o600)
+        given.write_text(yaml.dump(unsafe({**self.variables, **(extra or {})}), Dumper=Dumper, allow_unicode=True), encoding="utf-8")
+        options = ["-i", INVENTORY, "-e", f"@{given}", *arguments]
+        options += ["--check"] if check else []
+        options += ["--diff"] if diff else []
+        options += ["--tags", tags] if tags else []
+        return Playbook(self.scratch, playbook, options, {"KUBECONFIG": "/nonexistent", **(env or {})})
+
+    def run(self, playbook="site.yml", *arguments, timeout=900, **options):
+        """Run a playbook to its end and return the Run."""
+        return self.start(playbook, *arguments, **options).wait(timeout)
+
+    def install(self):
+        """Run site.yml for the first time; raises AssertionError when it fails."""
+        self.first_run = self.run().ok()
+        return self
+
+    def remove(self):
+        """Remove the namespace and the files."""
+        self.cluster.remove_namespace(self.namespace)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    # -- what it is
+
+    def secrets(self):
+        """Return all secrets that are in effect, by name."""
+        found = {}
+        for name in SECRETS:
+            data = self.cluster.core.read_namespaced_secret(name, self.namespace).data or {}
+            found.update({key: base64.b64decode(value).decode() for key, value in data.items() if not key.endswith(".previous")})
+        return found
+
+    def pods(self, component=None):
+        """Return the pods that are not on their way out, by name; those of Jobs are left out."""
+        found = self.cluster.core.list_namespaced_pod(self.namespace).items
+        label = "app.kubernetes.io/component"
+        return {
+            pod.metadata.name: pod
+            for pod in found
+            if not pod.metadata.deletion_timestamp
+            and pod.status.phase not in ("Succeeded", "Failed")
+            and not any(owner.kind == "Job" for owner in pod.metadata.owner_references or [])
+            and component in (None, (pod.metadata.labels or {}).get(label))
+        }
+
+    def lives(self):
+        """Return {pod: (uid, restarts of its containers)}: the same before and after where nothing was restarted."""
+        return {
+            name: (pod.metadata.uid, [status.restart_count for status in pod.status.container_statuses or []])
+            for name, pod in self.pods().items()
+        }
+
+    def ready(self):
+        """Return whether every pod is ready."""
+        return all(
+            any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions or [])
+            for pod in self.pods().values()
+        )
+
+    def objects(self):
+        """Return {kind/name: resource version} of what the roles make, which a run that changes nothing leaves alone."""
+        found = {}
+        core, apps, space = self.cluster.core, self.cluster.apps, self.namespace
+        lists = {
+            "ConfigMap": core.list_namespaced_config_map,
+            "Secret": core.list_namespaced_secret,
+            "Service": core.list_namespaced_service,
+            "ServiceAccount": core.list_namespaced_service_account,
+            "PersistentVolumeClaim": core.list_namespaced_persistent_volume_claim,
+            "Deployment": apps.list_namespaced_deployment,
+            "StatefulSet": apps.list_namespaced_stateful_set,
+        }
+        for kind, read in lists.items():
+            for one in read(space).items:
+                # the status of these changes by itself
+                version = one.metadata.generation if kind in ("Deployment", "StatefulSet") else one.metadata.resource_version
+                found[f"{kind}/{one.metadata.name}"] = version
+        return found
+
+    # -- clients
+
+    def address(self, service, port=None):
+        """Return host and port of a Service; the tests must be able to reach the addresses of the cluster's network."""
+        found = self.cluster.core.read_namespaced_service(service, self.namespace).spec
+        return found.cluster_ip, port or found.ports[0].port
+
+    @property
+    def url(self):
+        host, port = self.address("mlops-mlflow")
+        return f"http://{host}:{port}"
+
+    def http(self, login=True, timeout=60):
+        """Return a client of MLflow's Service; login: True for the administrator, None for nobody, or (user, password)."""
+        if login is True:
+            login = ("admin", self.secrets()["mlflow_admin_password"])
+        # MLflow refuses Host headers that it does not know
+        return clients.Http(self.url, login, timeout=timeout)
+
+    def s3(self, mlflow=False):
+        """Return a boto3 client of the administrator, or of MLflow's own identity."""
+        found, who = self.secrets(), "mlflow" if mlflow else "admin"
+        host, port = self.address("mlops-object-store")
+        return clients.s3(
+            {
+                "endpoint_url": f"http://{host}:{port}",
+                "access_key": found[f"object_store_{who}_access_key"],
+                "secret_key": found[f"object_store_{who}_secret_key"],
+                "region": "us-east-1",
+            }
+        )
+
+    def database(self, name, user="postgres"):
+        """Return a context manager that gives a cursor in database `name`."""
+        host, port = self.address("mlops-postgresql")
+        secret = "postgresql_superuser_password" if user == "postgres" else f"postgresql_{user}_password"
+        return clients.postgresql(port, user, self.secrets()[secret], name, host)
+
+    def new_run(self, name):
+        """Make an MLflow run and return its id."""
+        body = {"experiment_id": "0", "run_name": name, "start_time": 1}
+        return self.http().json("POST", "/api/2.0/mlflow/runs/create", body)["run"]["info"]["run_id"]
+
+    def put_artifact(self, run_id, name, content):
+        """Store an artifact of a run through MLflow."""
+        status, _headers, answer = self.http()("PUT", f"/api/2.0/mlflow-artifacts/artifacts/0/{run_id}/artifacts/{name}", content)
+        assert status == 200, f"{status} {answer[:300]!r}"
+
+    def artifact(self, run_id, name):
+        """Return an artifact of a run through MLflow."""
+        status, _headers, answer = self.http()("GET", f"/api/2.0/mlflow-artifacts/artifacts/0/{run_id}/artifacts/{name}")
+        assert status == 200, f"{status} {answer[:300]!r}"
+        return answer
+
+    def answers(self):
+        """Return whether a call that reads the database succeeds."""
+        return self.http(timeout=10)("GET", "/api/2.0/mlflow/experiments/search?max_results=1")[0] == 200
+
+    def wait_until_up(self, timeout=120):
+        """Wait until every pod is ready, and MLflow and the object store answer."""
+        wait_until("all pods are ready", self.ready, timeout)
+        wait_until("MLflow answers", self.answers, timeout)
+        wait_until("S3 answers", lambda: self.s3().list_buckets()["Buckets"], timeout)
+
+
+def explained(run, seconds, *words):
+    """Assert that `run` failed within `seconds` and that its message holds all `words`; return the message."""
+    assert run.code != 0, f"it must fail:\n{run.output[-3000:]}"
+    message = "\n".join(run.failed)
+    missing = [word for word in words if word not in message]
+    assert not missing, f"{missing} is not in the message:\n{message}\n\n{run.output[-3000:]}"
+    assert "Traceback" not in run.output, run.output[-3000:]
+    assert run.seconds < seconds, f"{run.seconds:.0f} s until it failed with:\n{message}"
+    return message
+
+
+def settled(platform, seconds=5):
+    """Return lives() once it has not changed for `seconds`."""
+    before, since = platform.lives(), time.monotonic()
+    while time.monotonic() - since < seconds:
+        time.sleep(0.5)
+        if (now := platform.lives()) != before:
+            before, since = now, time.monotonic()
+    return before
+
+
+def given_kubeconfig():
+    """Return the kubeconfig that the tests use, or an empty string."""
+    found = os.environ.get("KUBECONFIG", "")
+    return found if found and Path(found).is_file() else ""
