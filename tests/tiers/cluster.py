@@ -12,8 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cluster_program
 import cluster_images
+import cluster_program
 import pytest_tier
 from results import Results, Skipped
 

@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cluster_images
 import cluster_program
 import hosts
-import cluster_images
 from results import Failed, Results, Skipped
 
 HERE = Path(__file__).resolve().parent
