@@ -55,13 +55,19 @@ def statuses(pod):
 
 def crash_words(container):
     """Return how a container ended last, in words; empty where it did not."""
-    ended = (container.get("lastState") or {}).get("terminated") or (container.get("state") or {}).get("terminated")
+    ended = (container.get("state") or {}).get("terminated") or (container.get("lastState") or {}).get("terminated")
     if not ended:
         return ""
     words = f"exit code {ended.get('exitCode')}"
     if ended.get("reason") not in (None, "Error", "Completed"):
         words += f", {ended['reason']}"
     return words + (f": {ended['message'].strip()}" if ended.get("message") else "")
+
+
+def _down(container):
+    """Return whether a container has crashed and is not running again yet."""
+    state = container.get("state") or {}
+    return (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff" or bool((state.get("terminated") or {}).get("exitCode"))
 
 
 def in_containers(pod, crashes=CRASHES):
@@ -75,12 +81,12 @@ def in_containers(pod, crashes=CRASHES):
             if "runAsNonRoot" in message or "non-root" in message:
                 remedy = "the image runs as root: use one with a numeric non-root user"
             found.append(Trouble(kind, reason, message or container.get("image", ""), remedy, grace, name, container["name"], (name,)))
-        elif reason == "CrashLoopBackOff" and container.get("restartCount", 0) + 1 >= crashes:
+        elif _down(container) and container.get("restartCount", 0) + 1 >= crashes:
             words = f"ended {container['restartCount'] + 1} times, last with {crash_words(container) or 'an unknown exit code'}"
             remedy = "its last log lines say why"
             if "OOMKilled" in words:
                 remedy = "it was killed for its memory: raise its limit"
-            found.append(Trouble("crash", reason, words, remedy, 0, name, container["name"], (name,)))
+            found.append(Trouble("crash", "CrashLoopBackOff", words, remedy, 0, name, container["name"], (name,)))
     return found
 
 
