@@ -95,12 +95,14 @@ class Rollout:
             if seen[1] and self.elapsed() - seen[1] > FORGET:
                 seen[0] = self.elapsed()
             seen[1] = self.elapsed()
-            if self.elapsed() - seen[0] >= trouble.grace:
-                self._act(watch, trouble)
+            pod = watch.pod(trouble.pod)
+            # what is to be replaced anyway gets no second chance
+            grace = trouble.grace if pod is None or watch.is_newest(pod) else min(trouble.grace, DETAILS)
+            if self.elapsed() - seen[0] >= grace:
+                self._act(watch, trouble, pod)
 
-    def _act(self, watch, trouble):
+    def _act(self, watch, trouble, pod):
         """End with a trouble that lasts, unless another try is due. Raises RolloutError."""
-        pod = watch.pod(trouble.pod)
         if pod and not watch.is_newest(pod) and self.restart_broken and self._delete(watch, pod):
             return
         if trouble.kind == "schedule":
