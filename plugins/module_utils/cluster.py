@@ -83,10 +83,8 @@ def source(params):
     """Return in words where the credentials come from."""
     if params.get("host") and not (params.get("kubeconfig") or params.get("context")):
         return "the option host"
-    if isinstance(params.get("kubeconfig"), dict):
-        words = "the given kubeconfig"
-    elif params.get("kubeconfig"):
-        words = f"the kubeconfig {params['kubeconfig']}"
+    if params.get("kubeconfig"):
+        words = "the given kubeconfig" if isinstance(params["kubeconfig"], dict) else f"the kubeconfig {params['kubeconfig']}"
     elif "KUBERNETES_SERVICE_HOST" in os.environ and not params.get("context"):
         words = "the service account of this pod"
     else:

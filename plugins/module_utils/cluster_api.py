@@ -77,7 +77,7 @@ class Cluster:
         if response.status < 300:
             return text if answer is None else answer
         status = answer if isinstance(answer, dict) else {}
-        message = status.get("message") or text.strip()[:500] or f"HTTP {response.status}"
+        message = status.get("message") or ("" if status else text.strip()[:500]) or f"HTTP {response.status}"
         reason = status.get("reason") or ""
         raise ClusterError(f"cannot {what}: {message}", self._remedy(response.status, message), response.status, reason)
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.mlops.platform.plugins.module_utils.cluster import ClusterError
+
 # group, and the versions whose objects the templates can write, best first; None: whatever the server serves, stable before beta.
 # autoscaling/v1, which old servers prefer, cannot say what the others do.
 KINDS = {
@@ -74,7 +76,16 @@ def _listed(cluster, kinds, versions):
     for group, wanted in kinds.values():
         for version in versions.get(group, []):
             if (wanted is None or version in wanted) and version not in served.setdefault(group, {}):
-                # None: an aggregated API whose own server is down must not keep the others from being used
-                answer = cluster.find(f"list what {group}/{version} has", f"/apis/{group}/{version}") or {}
-                served[group][version] = {resource["kind"] for resource in answer.get("resources") or []}
+                served[group][version] = _kinds_of(cluster, group, version)
     return served
+
+
+def _kinds_of(cluster, group, version):
+    try:
+        answer = cluster.get(f"list what {group}/{version} has", f"/apis/{group}/{version}")
+    except ClusterError as error:
+        # an aggregated API whose own server is down must not keep the others from being used
+        if error.status == 404 or error.status >= 500:
+            return set()
+        raise
+    return {resource["kind"] for resource in answer.get("resources") or []}

@@ -1,0 +1,14 @@
+"""What the tests of plugins share."""
+
+from __future__ import annotations
+
+import pytest
+from lib.api_server import ApiServer
+
+
+@pytest.fixture
+def api():
+    """A stand-in for a Kubernetes API server."""
+    server = ApiServer()
+    yield server
+    server.close()
