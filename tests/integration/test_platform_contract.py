@@ -14,9 +14,7 @@ def test_second_run_changes_nothing_and_restarts_nothing(platform, capsys):
     before, files = platform.lasting(), platform.fingerprint()
     second = platform.run().unchanged()
     with capsys.disabled():
-        print(
-            f"\nfirst installation, killed runs included: {platform.install_seconds:.0f} s; a run that changes nothing: {second.seconds:.0f} s"
-        )
+        print(f"\nfirst installation, with killed runs: {platform.install_seconds:.0f} s; second run: {second.seconds:.0f} s")
     assert proc.identities(platform.lasting()) == proc.identities(before)
     assert platform.fingerprint() == files
 
