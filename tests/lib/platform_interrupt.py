@@ -6,15 +6,12 @@ import time
 
 from lib import platform_proc as proc
 
-# Tasks in the order in which a first installation comes to them: within each component's installation, and between a server's steps.
+# Tasks in the order in which a first installation comes to them. Every kill costs the time up to its task once more.
 FIRST_INSTALLATION = (
     "with the hashes of the lock file, of tools",
     "Initialise the database cluster",
-    "Make the databases",
-    "Configure the object store",
     "with the hashes of the lock file, of mlflow",
     "Migrate both schemas",
-    "Hold the administrator to the password",
 )
 
 
