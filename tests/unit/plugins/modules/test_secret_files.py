@@ -17,7 +17,7 @@ GIVEN = 'given "secret" \\ $HOME `x` ü'
 
 def keep(directory, check=False, given=None, **specs):
     checked = {name: wanted(name, spec, (given or {}).get(name)) for name, spec in specs.items()}
-    return secret_files.keep(str(directory), checked, None, check)
+    return secret_files.keep(str(directory), checked, -1, check)
 
 
 def mode(path):
@@ -104,7 +104,7 @@ def test_modes_that_were_opened_are_closed_again(tmp_path):
 
 
 def test_what_an_interrupted_run_left_is_in_nobodys_way(tmp_path):
-    (tmp_path / "a.new").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "a.mlops-new").symlink_to(tmp_path / "elsewhere")
     keep(tmp_path, a={})
     assert sorted(content(tmp_path)) == ["a"]
     assert not (tmp_path / "elsewhere").exists()
