@@ -187,6 +187,15 @@ def test_postgresql_lets_nobody_in(platform, user, password):
             )
 
 
+@pytest.mark.parametrize("user", ["postgres", "mlflow", "seaweedfs"])
+def test_pgpass_lets_the_operator_in(platform, user, monkeypatch):
+    import psycopg2
+
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    where = {"host": "127.0.0.1", "port": platform.variables["postgresql_port"], "passfile": str(platform.data_dir / "secrets" / "pgpass")}
+    psycopg2.connect(user=user, dbname=user, **where).close()
+
+
 def test_one_account_does_not_reach_anothers_database(platform):
     import psycopg2
 
