@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from lib.platform import Platform, remove_user, user_exists
+from lib.platform_interrupt import install_through_kills
 
 GIVEN = os.environ.get("MLOPS_TEST_CONNECTIONS")
 # order of the files: what only looks comes first, what kills and interrupts comes last
@@ -62,7 +63,10 @@ def platform(request):
     had_user = user_exists()
     platform = Platform.at(kept) if kept else Platform.new()
     try:
-        platform.install()
+        if kept:
+            platform.install()
+        else:
+            install_through_kills(platform)
         if hasattr(request.config, "mlflow_python"):
             request.config.mlflow_python.write_text(f'#!/bin/sh\nexec {platform.python("mlflow")} "$@"\n', encoding="ascii")
             request.config.mlflow_python.chmod(0o700)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from lib import platform_proc as proc
-from lib.platform import Platform
+from lib.platform import PORTS, Platform
 
 # variables that can be wrong together, and what the one message must say of each
 WRONG = {
@@ -20,7 +20,7 @@ WRONG = {
     "public name that is none": ({"mlops_public_names": ["a b"]}, ["mlops_public_names", "a b"]),
     "address of another host": ({"mlops_bind_address": "192.0.2.1"}, ["mlops_bind_address", "192.0.2.1"]),
     "interpreter that is none": ({"mlops_python": "/bin/false"}, ["mlops_python", "/bin/false"]),
-    "one port twice": ({"postgresql_port": 26020}, ["postgresql_port", "mlflow_port", "26020"]),
+    "one port twice": ({"postgresql_port": PORTS + 20}, ["postgresql_port", "mlflow_port", str(PORTS + 20)]),
     "short password": ({"mlflow_admin_password": "kurz-9x"}, ["mlflow_admin_password", "12"]),
     "certificate without its key": ({"ingress_tls_certificate": "/tmp/none.pem"}, ["ingress_tls_certificate", "ingress_tls_key"]),
 }
@@ -90,7 +90,7 @@ def test_wrong_input_is_refused_before_anything_is_touched(platform, case):
 @pytest.fixture
 def stranger():
     """A platform that is to be installed elsewhere, and is not."""
-    platform = Platform.new(ports=26400, name="mlops-stranger")
+    platform = Platform.new(ports=PORTS + 400, name="mlops-stranger")
     yield platform
     platform.reset()
 

@@ -22,8 +22,8 @@ from lib.platform_run import ROOT, Playbook
 
 USER = "mlops-test"
 # below the ports that the kernel gives to outgoing connections, far from the defaults. SeaweedFS takes each of its ports + 10000 too: odd
-# ones, as the kernel gives even ones to connections.
-PORTS = 26000
+# ones, as the kernel gives even ones to connections. MLOPS_TEST_PORTS: another thousand, for two sessions on one machine.
+PORTS = int(os.environ.get("MLOPS_TEST_PORTS", "26000"))
 OFFSETS = {
     "mlops_https_port": 0,
     "postgresql_port": 1,
@@ -77,7 +77,7 @@ class Platform:
     def __init__(self, data_dir, scratch, variables):
         self.data_dir, self.scratch, self.variables = Path(data_dir), Path(scratch), variables
         self.root = os.geteuid() == 0
-        self.first_run = None
+        self.install_seconds = 0.0
 
     @classmethod
     def new(cls, ports=PORTS, name="mlops-test"):
@@ -132,7 +132,7 @@ class Platform:
 
     def install(self):
         """Run site.yml for the first time; raises AssertionError when it fails."""
-        self.first_run = self.run().ok()
+        self.install_seconds += self.run().ok().seconds
         return self
 
     def reset(self):
