@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lib.platform import Dumper, Unsafe
+from lib.platform_secrets import as_variables
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "not-{{ 7 * 6 }}-$HOME 'on\" any ü\\screen"
@@ -43,19 +43,20 @@ def prove(tmp_path):
             "prove_script": "proof.py",
             "prove_python": python,
             "prove_run_as": ["env"],
-            "prove_request": {"secret": Unsafe(SECRET), **request},
+            "prove_request": "{{ given }}",
         }
         included = {"name": "mlops.platform.common", "tasks_from": "prove", "rolespec_validate": False}
         tasks = [
             {"ansible.builtin.import_role": included, "vars": variables},
             {"ansible.builtin.copy": {"content": "{{ mlops_proof }}", "dest": str(tmp_path / "proof.json")}, "check_mode": False},
         ]
-        (role / "tasks" / "main.yml").write_text(yaml.dump(tasks, Dumper=Dumper, allow_unicode=True), encoding="utf-8")
+        (role / "tasks" / "main.yml").write_text(yaml.dump(tasks), encoding="utf-8")
+        (tmp_path / "given.yml").write_text(as_variables({"given": {"secret": SECRET, **request}}), encoding="utf-8")
         (tmp_path / "ansible.cfg").touch()
         play = {"hosts": "localhost", "gather_facts": False, "roles": ["caller"]}
         (tmp_path / "play.yml").write_text(yaml.dump([play]), encoding="utf-8")
         done = subprocess.run(
-            [Path(sys.executable).with_name("ansible-playbook"), "-vvv", "play.yml", *(["--check"] if check else [])],
+            [Path(sys.executable).with_name("ansible-playbook"), "-vvv", "play.yml", "-e", "@given.yml", *(["--check"] if check else [])],
             capture_output=True,
             text=True,
             check=False,
