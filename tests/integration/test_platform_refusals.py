@@ -147,6 +147,25 @@ def test_another_platforms_ports_are_refused(platform, stranger):
     assert proc.identities(platform.lasting()) == proc.identities(before)
 
 
+def test_a_superuser_whose_password_nobody_knows_is_told(platform):
+    """Neither the password that is kept nor one that it replaced: the run stops there, and says where the password should be."""
+    secret, real = "postgresql_superuser_password", platform.secret("postgresql_superuser_password")
+    previous = platform.data_dir / "secrets" / f"{secret}.previous"
+    with platform.database("postgres") as cursor:
+        cursor.execute("ALTER ROLE postgres PASSWORD 'changed by hand'")
+        try:
+            previous.touch(mode=0o600)
+            previous.write_text("neither is this\n")
+            with untouched(platform):
+                message = refusal(platform.run(tags="postgresql"))
+        finally:
+            cursor.execute("ALTER ROLE postgres PASSWORD %s", (real,))
+            previous.unlink(missing_ok=True)
+    assert "the superuser cannot log in" in message
+    assert str(platform.data_dir / "secrets" / secret) in message
+    platform.run(tags="postgresql").unchanged()
+
+
 @pytest.mark.parametrize("answer", ["yes", ""])
 def test_reset_wants_the_directory_typed(platform, answer):
     with untouched(platform):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from lib import platform_sweep as sweep
-from lib.platform import given_secrets
+from lib.platform_secrets import given_secrets
 
 # where programs of this machine, or Ansible's own modules, could have written one
 ELSEWHERE = ("/var/log", "/tmp", "/var/tmp", "/dev/shm", str(Path.home() / ".ansible"))
