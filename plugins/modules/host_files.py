@@ -103,6 +103,7 @@ import pwd
 import stat
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mlops.platform.plugins.module_utils.host_paths import hold, replace_file
 
 
 def account(module):
@@ -116,19 +117,6 @@ def account(module):
     return uid, gid
 
 
-def attributes_differ(status, mode, uid, gid):
-    """Return whether the lstat result `status` has another mode or (where not -1) owner or group."""
-    return stat.S_IMODE(status.st_mode) != mode or uid not in (-1, status.st_uid) or gid not in (-1, status.st_gid)
-
-
-def set_attributes(path, mode, uid, gid):
-    """Bring mode, owner and group of `path` to what is given. Raises OSError."""
-    status = os.lstat(path)
-    if uid not in (-1, status.st_uid) or gid not in (-1, status.st_gid):
-        os.chown(path, uid, gid)
-    os.chmod(path, mode)
-
-
 def keep_directory(path, mode, uid, gid, check):
     """Make the directory or bring its attributes to what is given; return whether that is a change. Raises OSError."""
     try:
@@ -138,49 +126,33 @@ def keep_directory(path, mode, uid, gid, check):
             # parents are nobody's of ours: they get what the umask leaves
             os.makedirs(os.path.dirname(path), exist_ok=True)
             os.mkdir(path, 0o700)
-            set_attributes(path, mode, uid, gid)
+            hold(path, mode, uid, gid)
         return True
     if not stat.S_ISDIR(status.st_mode):
         raise OSError(f"{path} is there and no directory; move it away")
-    differs = attributes_differ(status, mode, uid, gid)
-    if differs and not check:
-        set_attributes(path, mode, uid, gid)
-    return differs
+    return hold(path, mode, uid, gid, check)
 
 
 def read(path):
-    """Return (content, lstat result) of a regular file, (None, None) where there is none. Raises OSError for anything else."""
+    """Return the content of a regular file, or None where there is no file. Raises OSError for anything else."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
-        return None, None
+        return None
     if not stat.S_ISREG(status.st_mode):
         raise OSError(f"{path} is there and no regular file; move it away")
     with open(path, "rb") as stream:
-        return stream.read(), status
+        return stream.read()
 
 
 def keep_file(path, content, mode, uid, gid, check):
     """Bring a file to content and attributes; return (changed, the content before as bytes or None). Raises OSError."""
-    before, status = read(path)
-    if before != content:
-        if not check:
-            temporary = f"{path}.mlops-new"
-            if os.path.lexists(temporary):
-                os.unlink(temporary)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
-                # else a power cut can leave the new name with nothing in it
-                stream.flush()
-                os.fsync(stream.fileno())
-            set_attributes(temporary, mode, uid, gid)
-            os.rename(temporary, path)
-        return True, before
-    differs = attributes_differ(status, mode, uid, gid)
-    if differs and not check:
-        set_attributes(path, mode, uid, gid)
-    return differs, before
+    before = read(path)
+    if before == content:
+        return hold(path, mode, uid, gid, check), before
+    if not check:
+        replace_file(path, content, mode, uid, gid)
+    return True, before
 
 
 def difference(path, before, after, secret):

@@ -104,45 +104,10 @@ replaced:
 
 import os
 import pwd
-import re
-import secrets
-import string
 
 from ansible.module_utils.basic import AnsibleModule
-
-CHARSETS = {"alphanumeric": string.ascii_letters + string.digits, "hex": "0123456789abcdef"}
-KEYS = {"length", "charset", "min_length", "keep_previous"}
-# 40 alphanumeric characters hold 238 bits: more than any hash that they are put through
-DEFAULT_LENGTH = 40
-
-
-class SecretError(Exception):
-    """A request that cannot be met; its text says what would be right."""
-
-
-def wanted(name, spec, value):
-    """Return the checked specification of one secret, and the value that was given for it, as a dict with all of KEYS and value.
-
-    Raises SecretError that names the secret, what is wrong with it and what would be right; never with the secret itself.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
-        raise SecretError(f"secret {name!r}: the name must be letters, digits, '_', '-' and '.'")
-    spec = dict(spec or {})
-    if set(spec) - KEYS:
-        raise SecretError(f"secret {name}: unknown keys {sorted(set(spec) - KEYS)}; known are {sorted(KEYS)}")
-    spec = {"value": value, "length": DEFAULT_LENGTH, "charset": "alphanumeric", "min_length": 1, "keep_previous": False, **spec}
-    if spec["charset"] not in CHARSETS:
-        raise SecretError(f"secret {name}: charset must be one of {sorted(CHARSETS)}")
-    if not 16 <= int(spec["length"]) <= 512:
-        raise SecretError(f"secret {name}: length must be between 16 and 512")
-    if value is not None and not isinstance(value, str):
-        raise SecretError(f"secret {name}: the value must be a string; put it in quotes")
-    if value:
-        if len(value) < int(spec["min_length"]):
-            raise SecretError(f"secret {name}: the given value has {len(value)} characters and needs at least {spec['min_length']}")
-        if any(ord(c) < 32 or ord(c) == 127 for c in value):
-            raise SecretError(f"secret {name}: the given value has a control character (a line break?): no environment file can carry it")
-    return spec
+from ansible_collections.mlops.platform.plugins.module_utils.host_paths import hold, replace_file
+from ansible_collections.mlops.platform.plugins.module_utils.secret_values import SecretError, generate, wanted
 
 
 def read(path):
@@ -155,31 +120,8 @@ def read(path):
 
 
 def write(path, value, uid):
-    """Write `value` to `path` with mode 0600, owned by `uid` where that is given, whole or not at all. Raises OSError."""
-    temporary = f"{path}.new"
-    if os.path.lexists(temporary):
-        os.unlink(temporary)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(value + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    if uid is not None:
-        os.chown(temporary, uid, -1)
-    os.rename(temporary, path)
-
-
-def tighten(path, mode, uid, check):
-    """Bring mode and owner of `path` to `mode` and `uid`; return whether that was (or, with `check`, would be) a change."""
-    status = os.lstat(path)
-    wrong_mode = (status.st_mode & 0o7777) != mode
-    wrong_owner = uid is not None and status.st_uid != uid
-    if not check:
-        if wrong_owner:
-            os.chown(path, uid, -1)
-        if wrong_mode:
-            os.chmod(path, mode)
-    return wrong_mode or wrong_owner
+    """Write `value` to `path`, for the user `uid` alone (-1: who runs this). Raises OSError."""
+    replace_file(path, f"{value}\n".encode(), 0o600, uid)
 
 
 def replaced_values(path, newest=None):
@@ -199,13 +141,13 @@ def keep(directory, specs, uid, check):
         if not check:
             os.makedirs(directory, mode=0o700)
     if os.path.isdir(directory):
-        result["changed"] |= tighten(directory, 0o700, uid, check)
+        result["changed"] |= hold(directory, 0o700, uid, check=check)
     for name, spec in sorted(specs.items()):
         path = os.path.join(directory, name)
         old = read(path)
         new = spec["value"] or old
         if new is None:
-            new = "".join(secrets.choice(CHARSETS[spec["charset"]]) for unused in range(int(spec["length"])))
+            new = generate(spec)
             result["generated"].append(name)
         elif old is not None and new != old:
             result["replaced"].append(name)
@@ -216,7 +158,7 @@ def keep(directory, specs, uid, check):
                     write(path + ".previous", "\n".join(replaced_values(path, old)), uid)
                 write(path, new, uid)
         if os.path.lexists(path):
-            result["changed"] |= tighten(path, 0o600, uid, check)
+            result["changed"] |= hold(path, 0o600, uid, check=check)
         if spec["keep_previous"]:
             # in check mode the file does not have the newest of them
             previous = replaced_values(path, old) if check and name in result["replaced"] else replaced_values(path)
@@ -245,8 +187,8 @@ def main():
         if unknown:
             raise SecretError(f"given: {unknown} are not among the secrets {sorted(names)}")
         specs = {name: wanted(name, spec, given.get(name)) for name, spec in names.items()}
-        uid = pwd.getpwnam(owner).pw_uid if owner else None
-        result = keep(module.params["directory"], specs, uid if uid != os.geteuid() else None, module.check_mode)
+        uid = pwd.getpwnam(owner).pw_uid if owner else -1
+        result = keep(module.params["directory"], specs, uid, module.check_mode)
     except SecretError as error:
         module.fail_json(msg=str(error))
     except KeyError:

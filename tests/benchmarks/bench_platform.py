@@ -150,7 +150,7 @@ def runs(platform, rounds, first):
     if first:
         fresh = Platform.new(ports=26700, name="mlops-bench")
         try:
-            say(what="first run", seconds=round(fresh.install().first_run.seconds, 1))
+            say(what="first run", seconds=round(fresh.install().install_seconds, 1))
             say(what="second run", seconds=[round(fresh.run().unchanged().seconds, 1) for _round in range(rounds)])
         finally:
             fresh.reset()

@@ -17,6 +17,12 @@ from pathlib import Path
 
 import pytest
 from lib.platform import Platform, remove_user, user_exists
+from lib.platform_interrupt import install_through_kills
+from lib.postgresql_server import database_state, pg_admin, pg_names
+from lib.s3_buckets import bucket, bucket_name, make_bucket, run_bucket, s3, versioned
+
+# the fixtures of lib/
+__all__ = ["bucket", "bucket_name", "database_state", "make_bucket", "pg_admin", "pg_names", "run_bucket", "s3", "versioned"]
 
 GIVEN = os.environ.get("MLOPS_TEST_CONNECTIONS")
 # order of the files: what only looks comes first, what kills and interrupts comes last
@@ -62,7 +68,10 @@ def platform(request):
     had_user = user_exists()
     platform = Platform.at(kept) if kept else Platform.new()
     try:
-        platform.install()
+        if kept:
+            platform.install()
+        else:
+            install_through_kills(platform)
         if hasattr(request.config, "mlflow_python"):
             request.config.mlflow_python.write_text(f'#!/bin/sh\nexec {platform.python("mlflow")} "$@"\n', encoding="ascii")
             request.config.mlflow_python.chmod(0o700)

@@ -1,116 +1,77 @@
-"""A run that is killed half-way: the next one goes on from there, and the one after that changes nothing."""
+"""A run that is killed half-way: the next one goes on from there, and the one after that changes nothing.
+
+The platform of all integration tests was itself installed by a run that was killed again and again (lib.platform_interrupt).
+"""
 
 from __future__ import annotations
 
-import os
 import time
 
 import pytest
-from lib import platform_proc as proc
-from lib.platform import Platform
-
-pytestmark = pytest.mark.skipif(
-    "MLOPS_TEST_LONG" not in os.environ, reason="kills and repeats whole installations, 15 minutes and more: set MLOPS_TEST_LONG=1"
-)
+from lib.platform_interrupt import kill_in
 
 
-def test_a_killed_change_is_finished_by_the_next_run(platform):
-    """Killed between the new file and the restart: the file is right already, and what runs is still the old one."""
-    before = platform.service("postgresql")
+@pytest.fixture(scope="module", autouse=True)
+def _old_variables(platform):
+    """The variables have their old values again after this file, whatever failed."""
     old = dict(platform.variables)
-    try:
-        platform.variables["postgresql_settings"] = {"work_mem": "6MB"}
+    yield
+    platform.variables.clear()
+    platform.variables.update(old)
+
+
+def test_killed_changes_are_finished_by_the_next_run(platform):
+    """One change after the other is killed half-way, and none is finished before the next begins; one run finishes all of them."""
+    old = dict(platform.variables)
+    started = {name: platform.service(name).start for name in ("postgresql", *(f"mlflow-{port}" for port in platform.mlflow_ports))}
+    passwords = {
+        "postgresql_superuser_password": "one",
+        "postgresql_account_passwords": {"mlflow": "two", "seaweedfs": "three"},
+        "mlflow_admin_password": "four four four",
+    }
+
+    # between the new file and the restart: the file is right already, and what runs is still the old one
+    platform.variables["postgresql_settings"] = {"work_mem": "6MB"}
+    conf = platform.data_dir / "etc/postgresql/postgresql.conf"
+    kill_in(platform, "postgresql : Configure the server", until=lambda: "6MB" in conf.read_text(encoding="utf-8"))
+    assert platform.service("postgresql").start == started["postgresql"]
+
+    # while a process is out of the balance
+    platform.variables["mlflow_auth_cache_seconds"] = 59
+    kill_in(platform, "Restart the stale processes of MLflow", after=2)
+
+    # after new passwords were kept and before, or after, the servers had them; and other ones each time
+    for number, task in enumerate(
+        ("Log in as the superuser with its password", "Make the databases", "Hold the administrator to the password")
+    ):
+        for name, value in passwords.items():
+            if isinstance(value, dict):
+                platform.variables[name] = {account: f"{text} {number}" for account, text in value.items()}
+            else:
+                platform.variables[name] = f"{value} {number}"
+        kill_in(platform, task)
+
+    # the old passwords again: none of those that were interrupted; the settings stay
+    platform.variables.update({name: old[name] for name in passwords})
+    platform.run().ok()
+    platform.wait_until_up()
+    for name, start in started.items():
+        assert platform.service(name).start != start, name
+    with platform.database("postgres") as cursor:
+        cursor.execute("SHOW work_mem")
+        assert cursor.fetchone() == ("6MB",)
+    servers = (platform.data_dir / "etc/traefik/routes/mlflow-servers.yml").read_text()
+    assert all(f":{port}" in servers for port in platform.mlflow_ports)
+    assert not list((platform.data_dir / "secrets").glob("*.previous*"))
+
+    # killed wherever it happens to be
+    for name in ("postgresql_settings", "mlflow_auth_cache_seconds"):
+        platform.variables.pop(name)
+    for seconds in (8, 13):
         run = platform.start()
-        assert run.wait_for_task("postgresql : Configure the server")
-        proc.wait_until(
-            "the new file", lambda: "6MB" in (platform.data_dir / "etc/postgresql/postgresql.conf").read_text(encoding="utf-8"), 30
-        )
+        time.sleep(seconds)
         run.kill()
-        assert platform.service("postgresql").start == before.start
-        platform.run().ok()
-        assert platform.service("postgresql").start != before.start
-        with platform.database("postgres") as cursor:
-            cursor.execute("SHOW work_mem")
-            assert cursor.fetchone() == ("6MB",)
-        platform.run().unchanged()
-    finally:
-        platform.variables.clear()
-        platform.variables.update(old)
-        platform.run().ok()
-
-
-def test_a_killed_rolling_restart_is_finished_by_the_next_run(platform):
-    """Killed while a process is out of the balance: the next run puts it back, and restarts what still has the old files."""
-    old = dict(platform.variables)
-    before = {port: platform.service(f"mlflow-{port}").start for port in platform.mlflow_ports}
-    try:
-        platform.variables["mlflow_auth_cache_seconds"] = 59
-        run = platform.start()
-        assert run.wait_for_task("Restart the stale processes of MLflow")
-        time.sleep(2)
-        run.kill()
-        platform.run().ok()
-        assert all(platform.service(f"mlflow-{port}").start != before[port] for port in platform.mlflow_ports)
-        servers = (platform.data_dir / "etc/traefik/routes/mlflow-servers.yml").read_text()
-        assert all(f":{port}" in servers for port in platform.mlflow_ports)
-        platform.run().unchanged()
-    finally:
-        platform.variables.clear()
-        platform.variables.update(old)
-        platform.run().ok()
-
-
-def test_killed_changes_of_passwords_are_finished_by_the_next_run(platform):
-    """Killed after new passwords were kept and before, or after, the servers had them; and changed once more each time."""
-    old = dict(platform.variables)
-    try:
-        for stop in ("Log in as the superuser with its password", "Make the databases", "Hold the administrator to the password"):
-            platform.variables.update(
-                postgresql_superuser_password=f"one {time.time()}",
-                postgresql_account_passwords={"mlflow": f"two {time.time()}", "seaweedfs": f"three {time.time()}"},
-                mlflow_admin_password=f"four four four {time.time()}",
-            )
-            run = platform.start()
-            reached = run.wait_for_task(stop)
-            run.kill()
-            assert reached, f"no task {stop!r} any more: name another one here\n{run.output_file.read_text()[-2000:]}"
-        # the old passwords again: none of those that were interrupted
-        platform.variables.clear()
-        platform.variables.update(old)
-        platform.run().ok()
-        platform.wait_until_up()
-        platform.run().unchanged()
-        assert not list((platform.data_dir / "secrets").glob("*.previous*"))
-    finally:
-        platform.variables.clear()
-        platform.variables.update(old)
-
-
-@pytest.fixture
-def second():
-    """Another platform beside the first one, not installed yet."""
-    platform = Platform.new(ports=26600, name="mlops-test-b")
-    yield platform
-    platform.reset()
-
-
-# names of tasks, in the order in which a first installation comes to them; each run is killed in the next one
-POINTS = (
-    "with the hashes of the lock file, of tools",
-    "Initialise the database cluster",
-    "with the hashes of the lock file, of mlflow",
-    "Migrate both schemas",
-)
-
-
-def test_a_first_installation_that_is_killed_again_and_again(second):
-    """Each run is killed a little later than the one before; then one is left to finish, and finds nothing that it trips over."""
-    for name in POINTS:
-        run = second.start()
-        reached = run.wait_for_task(name)
-        time.sleep(0.7)
-        run.kill()
-        assert reached, f"no task {name!r} any more: name another one here\n{run.output_file.read_text()[-2000:]}"
-    second.install()
-    second.wait_until_up()
-    second.run().unchanged()
+    platform.run().ok()
+    assert "6MB" not in conf.read_text(encoding="utf-8")
+    platform.run().unchanged()
+    platform.wait_until_up()

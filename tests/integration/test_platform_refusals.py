@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from lib import platform_proc as proc
-from lib.platform import Platform
+from lib.platform import PORTS, Platform
 
 # variables that can be wrong together, and what the one message must say of each
 WRONG = {
@@ -20,7 +20,7 @@ WRONG = {
     "public name that is none": ({"mlops_public_names": ["a b"]}, ["mlops_public_names", "a b"]),
     "address of another host": ({"mlops_bind_address": "192.0.2.1"}, ["mlops_bind_address", "192.0.2.1"]),
     "interpreter that is none": ({"mlops_python": "/bin/false"}, ["mlops_python", "/bin/false"]),
-    "one port twice": ({"postgresql_port": 26020}, ["postgresql_port", "mlflow_port", "26020"]),
+    "one port twice": ({"postgresql_port": PORTS + 20}, ["postgresql_port", "mlflow_port", str(PORTS + 20)]),
     "short password": ({"mlflow_admin_password": "kurz-9x"}, ["mlflow_admin_password", "12"]),
     "certificate without its key": ({"ingress_tls_certificate": "/tmp/none.pem"}, ["ingress_tls_certificate", "ingress_tls_key"]),
 }
@@ -90,7 +90,7 @@ def test_wrong_input_is_refused_before_anything_is_touched(platform, case):
 @pytest.fixture
 def stranger():
     """A platform that is to be installed elsewhere, and is not."""
-    platform = Platform.new(ports=26400, name="mlops-stranger")
+    platform = Platform.new(ports=PORTS + 400, name="mlops-stranger")
     yield platform
     platform.reset()
 
@@ -145,6 +145,25 @@ def test_another_platforms_ports_are_refused(platform, stranger):
     )
     assert not stranger.data_dir.exists()
     assert proc.identities(platform.lasting()) == proc.identities(before)
+
+
+def test_a_superuser_whose_password_nobody_knows_is_told(platform):
+    """Neither the password that is kept nor one that it replaced: the run stops there, and says where the password should be."""
+    secret, real = "postgresql_superuser_password", platform.secret("postgresql_superuser_password")
+    previous = platform.data_dir / "secrets" / f"{secret}.previous"
+    with platform.database("postgres") as cursor:
+        cursor.execute("ALTER ROLE postgres PASSWORD 'changed by hand'")
+        try:
+            previous.touch(mode=0o600)
+            previous.write_text("neither is this\n")
+            with untouched(platform):
+                message = refusal(platform.run(tags="postgresql"))
+        finally:
+            cursor.execute("ALTER ROLE postgres PASSWORD %s", (real,))
+            previous.unlink(missing_ok=True)
+    assert "the superuser cannot log in" in message
+    assert str(platform.data_dir / "secrets" / secret) in message
+    platform.run(tags="postgresql").unchanged()
 
 
 @pytest.mark.parametrize("answer", ["yes", ""])

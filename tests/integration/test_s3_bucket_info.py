@@ -6,8 +6,6 @@ import datetime
 import json
 import uuid
 
-import boto3
-import botocore.config
 import pytest
 from ansible_collections.mlops.platform.plugins.module_utils.s3_facts import FACTS
 from ansible_collections.mlops.platform.plugins.module_utils.s3_read import QUERIES, Reader
@@ -15,40 +13,25 @@ from lib.modules import run_module
 
 
 @pytest.fixture(scope="module")
-def client(s3_connection):
-    return boto3.client(
-        "s3",
-        endpoint_url=s3_connection["endpoint_url"],
-        aws_access_key_id=s3_connection["access_key"],
-        aws_secret_access_key=s3_connection["secret_key"],
-        region_name=s3_connection["region"],
-        verify=s3_connection.get("ca_bundle"),
-        config=botocore.config.Config(
-            s3={"addressing_style": "path"}, request_checksum_calculation="when_required", response_checksum_validation="when_required"
-        ),
-    )
-
-
-@pytest.fixture(scope="module")
-def buckets(client):
+def buckets(s3):
     """Two buckets whose names begin alike: one with every setting, one with none."""
     stem = f"it-{uuid.uuid4().hex[:12]}"
     full, bare = f"{stem}-full", f"{stem}-bare"
-    client.create_bucket(Bucket=full, ObjectLockEnabledForBucket=True)
-    client.create_bucket(Bucket=bare)
+    s3.create_bucket(Bucket=full, ObjectLockEnabledForBucket=True)
+    s3.create_bucket(Bucket=bare)
     try:
-        settle(client, full)
+        settle(s3, full)
         yield stem, full, bare
     finally:
-        client.delete_bucket(Bucket=full)
-        client.delete_bucket(Bucket=bare)
+        s3.delete_bucket(Bucket=full)
+        s3.delete_bucket(Bucket=bare)
 
 
-def settle(client, full):
+def settle(s3, full):
     """Give the bucket every setting; its policy forbids nothing that its deletion needs."""
     lock = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 2}}}
-    client.put_object_lock_configuration(Bucket=full, ObjectLockConfiguration=lock)
-    client.put_bucket_tagging(Bucket=full, Tagging={"TagSet": [{"Key": "ü", "Value": "a + b"}, {"Key": "e", "Value": ""}]})
+    s3.put_object_lock_configuration(Bucket=full, ObjectLockConfiguration=lock)
+    s3.put_bucket_tagging(Bucket=full, Tagging={"TagSet": [{"Key": "ü", "Value": "a + b"}, {"Key": "e", "Value": ""}]})
     rules = [
         {
             "ID": "r",
@@ -58,9 +41,9 @@ def settle(client, full):
         },
         {"ID": "m", "Status": "Disabled", "Filter": {"Prefix": "x"}, "Expiration": {"ExpiredObjectDeleteMarker": True}},
     ]
-    client.put_bucket_lifecycle_configuration(Bucket=full, LifecycleConfiguration={"Rules": rules})
+    s3.put_bucket_lifecycle_configuration(Bucket=full, LifecycleConfiguration={"Rules": rules})
     statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutBucketVersioning", "Resource": f"arn:aws:s3:::{full}"}
-    client.put_bucket_policy(Bucket=full, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    s3.put_bucket_policy(Bucket=full, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +74,7 @@ def test_by_prefix(info, buckets):
     assert abs(age) < datetime.timedelta(days=1)
 
 
-def test_all_buckets(info, buckets, client):
+def test_all_buckets(info, buckets, s3):
     found = [bucket["name"] for bucket in info(gather=[])]
     assert set(buckets[1:]) <= set(found) and found == sorted(found)
 
@@ -121,11 +104,11 @@ def test_all_facts(info, buckets):
     assert found["location"]
 
 
-def test_a_feature_that_the_server_lacks_is_no_failure(info, buckets, client):
+def test_a_feature_that_the_server_lacks_is_no_failure(info, buckets, s3):
     try:
-        client.get_public_access_block(Bucket=buckets[2])
+        s3.get_public_access_block(Bucket=buckets[2])
         lacking = False
-    except client.exceptions.ClientError as error:
+    except s3.exceptions.ClientError as error:
         lacking = error.response["ResponseMetadata"]["HTTPStatusCode"] == 501
     (found,) = info(name=buckets[2], gather=["public_access", "tags"])
     assert found["tags"] == {}
@@ -133,20 +116,20 @@ def test_a_feature_that_the_server_lacks_is_no_failure(info, buckets, client):
     assert (found["public_access"] is None) is lacking
 
 
-def test_the_quick_reader_answers_as_botocore_does(buckets, client, s3_connection):
+def test_the_quick_reader_answers_as_botocore_does(buckets, s3, s3_connection):
     keys = (s3_connection["access_key"], s3_connection["secret_key"], None)
     reader = Reader(s3_connection["endpoint_url"], s3_connection["region"], keys, s3_connection.get("ca_bundle"), True)
     compared = 0
     for bucket in (*buckets[1:], "it-is-not-there"):
         for operation in QUERIES:
             try:
-                expected, code = getattr(client, operation)(Bucket=bucket), ""
+                expected, code = getattr(s3, operation)(Bucket=bucket), ""
                 expected = {
                     key: value
                     for key, value in expected.items()
                     if key in ("Status", "TagSet", "Policy", "Rules", "ObjectLockConfiguration")
                 }
-            except client.exceptions.ClientError as error:
+            except s3.exceptions.ClientError as error:
                 expected, code = None, error.response["Error"]["Code"]
             if code != "NoSuchBucket":  # left to botocore
                 assert reader.read(operation, bucket) == (expected, code)

@@ -14,16 +14,15 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import yaml
-
 from lib import platform_clients as clients
 from lib import platform_proc as proc
 from lib.platform_run import ROOT, Playbook
+from lib.platform_secrets import as_variables, given_secrets
 
 USER = "mlops-test"
 # below the ports that the kernel gives to outgoing connections, far from the defaults. SeaweedFS takes each of its ports + 10000 too: odd
-# ones, as the kernel gives even ones to connections.
-PORTS = 26000
+# ones, as the kernel gives even ones to connections. MLOPS_TEST_PORTS: another thousand, for two sessions on one machine.
+PORTS = int(os.environ.get("MLOPS_TEST_PORTS", "26000"))
 OFFSETS = {
     "mlops_https_port": 0,
     "postgresql_port": 1,
@@ -34,37 +33,6 @@ OFFSETS = {
     "object_store_volume_port": 19,
     "mlflow_port": 20,
 }
-# every printable ASCII character, in an order that also makes what templates, shells and ini files might take for theirs
-PRINTABLE = "".join(map(chr, range(32, 127)))
-NASTY = f"{PRINTABLE} $HOME `id` $(id) %(x)s %d \\n \\\\ ''\"\" &amp; <!-- #;"
-TEMPLATE = "{{ 7 * 7 }}{% raw %}{# x #}"
-UNICODE = "\u00fc\u20ac\u4e2d\U0001f600"
-
-
-class Unsafe(str):
-    """A text that Ansible must not take for a template."""
-
-
-class Dumper(yaml.SafeDumper):
-    """Writes Unsafe as Ansible's !unsafe."""
-
-
-Dumper.add_representer(Unsafe, lambda dumper, value: dumper.represent_scalar("!unsafe", str(value), style='"'))
-
-
-def given_secrets():
-    """Return every secret that a user may set, each with a unique part to look for and with all that is hard to carry."""
-
-    def odd(extra=""):
-        return f"{secrets.token_hex(8)}{NASTY}{extra}"
-
-    return {
-        "postgresql_superuser_password": odd(UNICODE),
-        "postgresql_account_passwords": {"mlflow": odd(TEMPLATE + UNICODE), "seaweedfs": odd(TEMPLATE + UNICODE)},
-        "object_store_admin_secret_key": odd(),
-        "object_store_mlflow_secret_key": odd(TEMPLATE),
-        "mlflow_admin_password": odd(TEMPLATE),
-    }
 
 
 class Platform:
@@ -77,7 +45,7 @@ class Platform:
     def __init__(self, data_dir, scratch, variables):
         self.data_dir, self.scratch, self.variables = Path(data_dir), Path(scratch), variables
         self.root = os.geteuid() == 0
-        self.first_run = None
+        self.install_seconds = 0.0
 
     @classmethod
     def new(cls, ports=PORTS, name="mlops-test"):
@@ -118,8 +86,7 @@ class Platform:
         kept.write_text(json.dumps(self.variables), encoding="utf-8")
         given = self.scratch / f"variables-{secrets.token_hex(4)}.yml"
         given.touch(mode=0o600)
-        merged = {**self.variables, **(extra or {})}
-        given.write_text(yaml.dump(unsafe(merged), Dumper=Dumper, allow_unicode=True), encoding="utf-8")
+        given.write_text(as_variables({**self.variables, **(extra or {})}), encoding="utf-8")
         options = ["-e", f"@{given}", *arguments]
         options += ["--check"] if check else []
         options += ["--diff"] if diff else []
@@ -132,7 +99,7 @@ class Platform:
 
     def install(self):
         """Run site.yml for the first time; raises AssertionError when it fails."""
-        self.first_run = self.run().ok()
+        self.install_seconds += self.run().ok().seconds
         return self
 
     def reset(self):
@@ -287,15 +254,6 @@ class Platform:
                 size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size
                 found[str(Path(folder, name))] = (oct(status.st_mode), status.st_uid, size, 0 if not size else status.st_mtime_ns)
         return found
-
-
-def unsafe(value):
-    """Return `value` with every text in it marked so that Ansible does not take it for a template."""
-    if isinstance(value, dict):
-        return {key: unsafe(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [unsafe(one) for one in value]
-    return Unsafe(value) if isinstance(value, str) else value
 
 
 def remove_user():

@@ -1,18 +1,15 @@
 """Tries, without any credential, to read, change and delete through every port of a platform. A program: JSON on stdin, JSON on stdout.
 
-Standard library, `openssl` and `weed` only, so that it runs as any user. The request holds `ports` ({role: [port]}), all ports that are
-listened on (`listening`), `bucket`, `key`, `marker` (text in the object), `fid` (the id of its blob, as somebody who had read a log would
-know it), `access_key` (a known key's name), `weed`, `sockets`, `pids`, `paths` (files to read) and `data_dir`; `stranger` says whether this
-runs as another user than the services. The answer is a list of [where, what, succeeded, detail]: succeeded is None for what is open on
-purpose.
+Standard library, `openssl` and `weed` only, and one file, so that it runs as any user. The request holds `ports` ({role: [port]}), all
+ports that are listened on (`listening`), what to try over HTTP (`attempts`, see lib/platform_attempts.py), which paths are open on purpose
+(`harmless`: {role: [path]}), `bucket`, `key`, `marker` (text in the object), `weed`, `sockets`, `pids`, `paths` (files to read) and
+`data_dir`; `stranger` says whether this runs as another user than the services. The answer is a list of [where, what, succeeded, detail]:
+succeeded is None for what is open on purpose.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
-import hmac
 import http.client
 import json
 import os
@@ -23,26 +20,10 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import time
 
 HOST = "127.0.0.1"
 # RFC 9113: the client preface and an empty SETTINGS frame
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-PPROF = ("/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/debug/vars")
-NONE_JWT = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.e30."
-FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="evil"\r\n\r\nevil\r\n--x--\r\n'
-FORM_TYPE = {"Content-Type": "multipart/form-data; boundary=x"}
-# answered to anybody on purpose: they say that a process lives, or are the login itself
-HARMLESS = {
-    "master": {"/healthz", "/cluster/healthz"},
-    "volume": {"/healthz", "/favicon.ico"},
-    "filer": {"/healthz"},
-    "s3": {"/healthz", "/status"},
-    # the client asks for the server's abilities before it logs in
-    "mlflow": {"/health", "/version", "/api/3.0/mlflow/server-info"},
-    "public": {"/health", "/version", "/api/3.0/mlflow/server-info"},
-    "internal": {"/ping"},
-}
 
 
 def no_check():
@@ -72,107 +53,6 @@ def first_byte(path):
         stream.read(1)
 
 
-def forged(key, fid):
-    """Return a SeaweedFS write token signed with `key`."""
-
-    def part(data):
-        return base64.urlsafe_b64encode(data).rstrip(b"=")
-
-    claims = json.dumps({"fid": fid, "exp": int(time.time()) + 600}).encode()
-    signed = part(b'{"alg":"HS256","typ":"JWT"}') + b"." + part(claims)
-    return (signed + b"." + part(hmac.new(key, signed, hashlib.sha256).digest())).decode()
-
-
-def s3_signatures(access_key, port):
-    """Return headers that claim to be somebody, by name."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    scope = f"{stamp[:8]}/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature={'0' * 64}"
-    values = {
-        "forged SigV4, unknown key": f"AWS4-HMAC-SHA256 Credential=AKIDNOBODY/{scope}",
-        "forged SigV4, known key": f"AWS4-HMAC-SHA256 Credential={access_key}/{scope}",
-        "forged SigV2": f"AWS {access_key}:AAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-        "JWT without a signature": f"Bearer {NONE_JWT}",
-        "guessed password": "Basic " + base64.b64encode(b"admin:admin").decode(),
-    }
-    common = {"x-amz-date": stamp, "Host": f"{HOST}:{port}", "x-amz-content-sha256": "UNSIGNED-PAYLOAD"}
-    return {name: {"Authorization": value, **common} for name, value in values.items()}
-
-
-def table(role, ask, port):
-    """Return the attempts on a port of `role` as (method, path, body, headers), those that destroy last."""
-    bucket, key, fid = ask["bucket"], ask["key"], ask["fid"]
-    place = f"/{bucket}/{key}"
-    gets, rest = [], []
-    if role == "master":
-        gets = ["/dir/status", "/vol/status", "/vol/list", "/cluster/status", "/cluster/ps", "/stats/memory", "/metrics", "/ui/index.html"]
-        gets += ["/raft/stats", f"/dir/lookup?fileId={fid}&read=yes", f"/dir/assign?collection={bucket}", f"/{fid}", "/healthz", *PPROF]
-        rest = [("POST", "/submit", FORM, FORM_TYPE), ("GET", "/vol/grow?count=1&collection=evil", None, {})]
-        rest += [("GET", f"/col/delete?collection={bucket}", None, {})]
-    elif role == "volume":
-        gets = ["/status", "/ui/index.html", "/stats/disk", "/metrics", f"/{fid}", f"/{fid}?readDeleted=true", "/healthz", *PPROF]
-        tokens = [{}, {"Authorization": f"Bearer {NONE_JWT}"}, {"Authorization": f"Bearer {forged(b'', fid)}"}]
-        rest = [("GET", f"/{fid}", None, token) for token in tokens[1:]]
-        rest += [(method, f"/{fid}", FORM, {**FORM_TYPE, **token}) for method in ("POST", "PUT") for token in tokens]
-        rest += [("DELETE", f"/{fid}{end}", None, token) for token in tokens for end in ("", "?type=replicate")]
-    elif role == "filer":
-        gets = [f"/buckets{place}", f"/buckets/{bucket}/", "/buckets/?pretty=y", "/", "/etc/", "/etc/iam/identity.json", "/metrics", *PPROF]
-        gets += ["/etc/seaweedfs/filer.conf", f"/buckets{place}?metadata=true", "/healthz"]
-        rest = [("POST", f"/buckets/{bucket}/evil", FORM, FORM_TYPE), ("PUT", f"/buckets/{bucket}/evil", b"evil", {})]
-        rest += [("POST", f"/buckets/{bucket}/x?{verb}.from=/buckets{place}", None, {}) for verb in ("cp", "mv")]
-        rest += [("PUT", f"/buckets{place}?tagging", None, {"Seaweed-Evil": "1"}), ("DELETE", f"/buckets{place}", None, {})]
-        rest += [("DELETE", f"/buckets/{bucket}?recursive=true&ignoreRecursiveError=true", None, {})]
-    elif role == "s3":
-        gets = ["/", f"/{bucket}", place, "/metrics", *PPROF]
-        gets += [f"/{bucket}?{what}" for what in ("versions", "policy", "acl", "uploads", "list-type=2")]
-        gets += ["/?Action=ListUsers&Version=2010-05-08", "/healthz", "/status"]
-        signatures = s3_signatures(ask["access_key"], port)
-        rest = [("GET", place, None, headers) for headers in signatures.values()]
-        rest += [("PUT", f"/{bucket}/evil", b"evil", headers) for headers in [{}, *signatures.values()]]
-        rest += [("POST", f"/{bucket}/evil?uploads", None, {}), ("PUT", "/evilbucket", None, {})]
-        rest += [("PUT", f"/{bucket}/evil", None, {"x-amz-copy-source": place})]
-        rest += [("PUT", f"/{bucket}?acl", None, {"x-amz-acl": "public-read-write"})]
-        policy = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}/*"}
-        rest += [("PUT", f"/{bucket}?policy", json.dumps({"Version": "2012-10-17", "Statement": [policy]}), {})]
-        suspended = "<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>"
-        rest += [("PUT", f"/{bucket}?versioning", suspended, {})]
-        web = {"Content-Type": "application/x-www-form-urlencoded"}
-        for action in ("CreateUser&UserName=evil", "CreateAccessKey&UserName=evil", "ListUsers", "GetFederationToken&Name=x"):
-            rest += [("POST", "/", f"Action={action}&Version=2010-05-08", web)]
-        rest += [("POST", f"/{bucket}?delete", f"<Delete><Object><Key>{key}</Key></Object></Delete>", {})]
-        rest += [("DELETE", path, None, headers) for path in (place, f"/{bucket}") for headers in [{}, *signatures.values()]]
-    elif role in ("mlflow", "public"):
-        api = "/api/2.0/mlflow"
-        artifacts = "/api/2.0/mlflow-artifacts/artifacts"
-        stored = f"{artifacts}/{key.split('/', 1)[1]}"
-        gets = ["/", "/metrics", "/health", "/version", "/signup", "/openapi.json", "/docs", stored, f"{artifacts}?path=", "/graphql"]
-        gets += [f"{api}/{what}" for what in ("experiments/search?max_results=1", "users/get?username=admin", "users/list")]
-        gets += [f"{api}/registered-models/search", "/ajax-api/2.0/mlflow/experiments/search?max_results=1"]
-        gets += ["/get-artifact?path=x&run_uuid=x", "/api/3.0/mlflow/server-info", "/ajax-api/2.0/mlflow/gateway-proxy"]
-        pairs = ("admin:password1234", "admin:", "admin:admin", ":", "evil:x")
-        bad = [f"Basic {base64.b64encode(pair.encode()).decode()}" for pair in pairs] + [f"Bearer {NONE_JWT}"]
-        rest = [("GET", f"{api}/experiments/search?max_results=1", None, {"Authorization": value}) for value in bad]
-        text = {"Content-Type": "application/json"}
-        for path, body in (
-            ("runs/create", {"experiment_id": "0", "start_time": 1}),
-            ("experiments/create", {"name": "evil"}),
-            ("users/create", {"username": "evil", "password": "evil evil evil"}),
-            ("users/update-admin", {"username": "evil", "is_admin": True}),
-            ("experiments/delete", {"experiment_id": "0"}),
-        ):
-            rest += [("POST", f"{api}/{path}", json.dumps(body), text)]
-        rest += [("POST", "/graphql", json.dumps({"query": '{mlflowSearchRuns(input:{experimentIds:["0"]}){runs{info{runId}}}}'}), text)]
-        rest += [("PUT", f"{artifacts}/evil", b"evil", {}), ("DELETE", stored, None, {})]
-        rest += [("POST", "/v1/traces", b"", {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": "0"})]
-    elif role == "internal":
-        gets = ["/", "/api/rawdata", "/api/overview", "/dashboard/", "/metrics", "/ping", *PPROF]
-        gets += [f"/mlflow/{number}/metrics" for number in ask["ports"].get("mlflow", [])]
-        rest = [("GET", path, None, {"Authorization": "Basic " + base64.b64encode(b"mlops:mlops").decode()}) for path in gets[1:5]]
-        rest += [("PUT", "/api/providers/rest", b"{}", {}), ("POST", "/-/quit", None, {})]
-    else:
-        gets = ["/", "/metrics", "/status", *PPROF]
-    return [("GET", path, None, {}) for path in gets] + rest
-
-
 class Attack:
     """All attempts, with their outcome in `rows`."""
 
@@ -191,15 +71,15 @@ class Attack:
         else:
             self.note(where, what, True)
 
-    def http(self, role, port):
-        """Take the role's table, with and without TLS; an answer below 400 is a success, and so is the object's text in any."""
-        for method, path, body, headers in table(role, self.ask, port):
+    def http(self, role, port, attempts):
+        """Make the attempts, with and without TLS; an answer below 400 is a success, and so is the object's text in any."""
+        for method, path, body, headers in attempts:
             for tls in (False, True):
                 status, answer = fetch(port, method, path, body, headers, tls)
                 held = self.ask["marker"].encode() in answer
                 good = held or 200 <= status < 400
                 plain = path.split("?")[0]
-                if good and not held and method == "GET" and plain in HARMLESS.get(role, ()):
+                if good and not held and method == "GET" and plain in self.ask["harmless"].get(role, ()):
                     good = None
                 self.note(f"{role}:{port}{' TLS' if tls else ''}", f"{method} {path}"[:110], good, f"{status} {answer[:120]!r}")
 
@@ -302,9 +182,8 @@ class Attack:
             if self.ask["stranger"]:
                 self.files()
                 self.unix()
-            for port in self.ask["listening"]:
-                if roles.get(port) != "postgresql":
-                    self.http(roles.get(port, "other"), port)
+            for port, (role, attempts) in self.ask["attempts"].items():
+                self.http(role, int(port), attempts)
             if self.ask["weed"]:
                 self.weed_shell(home)
         return self.rows

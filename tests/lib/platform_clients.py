@@ -56,8 +56,8 @@ class Http:
         self.connection = None
 
 
-def s3(connection):
-    """Return a boto3 client without retries for the connection options of this collection's S3 modules."""
+def s3(connection, **config):
+    """Return a boto3 client without retries for the connection options of this collection's S3 modules. `config`: more of botocore's."""
     import boto3
     from botocore.config import Config
 
@@ -66,13 +66,19 @@ def s3(connection):
         endpoint_url=connection["endpoint_url"],
         aws_access_key_id=connection["access_key"],
         aws_secret_access_key=connection["secret_key"],
-        region_name=connection["region"],
+        region_name=connection.get("region") or "us-east-1",
+        verify=connection.get("ca_bundle") or connection.get("validate_certs", True),
         config=Config(
-            s3={"addressing_style": "path"},
-            proxies={},
-            retries={"max_attempts": 1},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
+            **{
+                # presigned URLs for endpoints other than AWS would still be version 2
+                "signature_version": "s3v4",
+                "s3": {"addressing_style": connection.get("addressing_style") or "path"},
+                "proxies": {},
+                "retries": {"max_attempts": 1},
+                "request_checksum_calculation": "when_required",
+                "response_checksum_validation": "when_required",
+                **config,
+            }
         ),
     )
 

@@ -95,8 +95,8 @@ def unix_sockets(uid):
     return sorted(found)
 
 
-def wait_until(what, test, timeout):
-    """Call `test` until it returns something true, and return that; AssertionError with `what` and its last word after `timeout` s."""
+def wait_until(what, test, timeout, interval=0.1):
+    """Call `test` every `interval` s until it returns something true, and return that; after `timeout` s, AssertionError with `what`."""
     deadline = time.monotonic() + timeout
     last = None
     while True:
@@ -107,4 +107,4 @@ def wait_until(what, test, timeout):
         except Exception as error:  # a server that is coming up fails in every way
             last = repr(error)
         assert time.monotonic() < deadline, f"{what}: not within {timeout} s; last: {last}"
-        time.sleep(0.1)
+        time.sleep(interval)

@@ -216,6 +216,16 @@ def test_pgpass_carries_every_character(roles):
     assert entries == {"postgres": ODD, "mlflow": ODD, "seaweedfs": ODD}
 
 
+def test_proof_gets_every_account_with_its_password_and_databases(roles):
+    request = roles.template(roles.tasks("postgresql", "verify.yml")[0]["vars"]["prove_request"])
+    assert (request["host"], request["port"]) == ("127.0.0.1", 15432)
+    assert request["superuser"] == {"username": "postgres", "password": ODD}
+    assert request["accounts"] == {
+        "mlflow": {"password": ODD, "databases": ["mlflow", "mlflow_auth"]},
+        "seaweedfs": {"password": ODD, "databases": ["seaweedfs"]},
+    }
+
+
 # --- the object store --------------------------------------------------------------------------------------------------------------------
 
 

@@ -7,8 +7,8 @@ Reads one JSON object from standard input, so that no secret is on a command lin
     s3 {endpoint_url, access_key, secret_key, region, bucket} (an identity that may list versions),
     backend_store_uri (optional: deleted runs are then removed for good from it)
 
-Prints one JSON object: {"verified": [what was proven, in order], "seconds": ...}. Exit code 1 and the failing step on standard error when
-something is not as it should be. Run it with the Python of the MLflow environment.
+Prints one JSON object: {"verified": [what was proven, in order], "problem": null or a line, "seconds": ...}. Exit code 1 where something is
+not as it should be. Run it with the Python of the MLflow environment.
 """
 
 from __future__ import annotations

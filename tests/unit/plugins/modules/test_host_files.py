@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import stat
 
 import pytest
 import yaml
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.mlops.platform.plugins.modules import host_files
 from lib.modules import run_module
 
 SECRET = "not-in-any-diff"
@@ -118,6 +120,36 @@ def test_what_an_interrupted_run_left_is_in_nobodys_way(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+# what Python's notation writes otherwise: quotation marks, a backslash, a line break, a letter beyond ASCII
+ODD_SECRETS = ["first-line\nsecond-line\n", 'it\'s-"odd"', "back\\slash", "plain", "tab\tsecret", "\x01ü"]
+FRAGMENTS = ("first-line", "second-line", "odd", "slash", "plain", "tab", "secret", "x01")
+
+
+def journal(monkeypatch, capsys, root):
+    """Run the module with odd secrets, and return what it logs on the host."""
+    logged = []
+    monkeypatch.setattr(host_files.Module, "log", lambda _self, message, **_unused: logged.append(message))
+    entries = [{"path": f"{root}/{number}", "content": content} for number, content in enumerate(ODD_SECRETS)]
+    arguments = {"secret_files": entries, "files": [{"path": f"{root}/shown", "content": "not-of-interest"}]}
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        host_files.main()
+    assert json.loads(capsys.readouterr().out)["changed"] is True
+    return " ".join(logged)
+
+
+def test_no_content_is_in_the_hosts_journal(monkeypatch, capsys, tmp_path):
+    logged = journal(monkeypatch, capsys, tmp_path)
+    assert f"{tmp_path}/0 {tmp_path}/1" in logged and f"{tmp_path}/shown" in logged
+    assert [fragment for fragment in (*FRAGMENTS, "not-of-interest") if fragment in logged.replace(str(tmp_path), "")] == []
+
+
+def test_ansibles_own_log_would_hold_secrets(monkeypatch, capsys, tmp_path):
+    """Positive control: once this fails, AnsibleModule masks secrets in lists, and the module's own way is needed no more."""
+    monkeypatch.setattr(host_files.Module, "_log_invocation", AnsibleModule._log_invocation)
+    logged = journal(monkeypatch, capsys, tmp_path)
+    assert "plain" not in logged
+    assert "second-line" in logged
+
+
 def test_examples_are_tasks():
-    module = importlib.import_module("ansible_collections.mlops.platform.plugins.modules.host_files")
-    assert all("mlops.platform.host_files" in task for task in yaml.safe_load(module.EXAMPLES))
+    assert all("mlops.platform.host_files" in task for task in yaml.safe_load(host_files.EXAMPLES))
