@@ -53,9 +53,20 @@ def warnings(cluster, namespace):
     return _events(cluster, namespace, "type=Warning")
 
 
-def scales_up(cluster, namespace, pod):
-    """Return whether an autoscaler is getting a node for the pod."""
-    return bool(_events(cluster, namespace, f"reason=TriggeredScaleUp,involvedObject.name={pod}"))
+def of_pod(cluster, namespace, pod):
+    """Return all events of a pod, oldest first; none where the user may not read them."""
+    return _events(cluster, namespace, f"involvedObject.kind=Pod,involvedObject.name={pod}")
+
+
+def gets_node(events):
+    """Return whether an autoscaler is getting a node for the pod whose events these are."""
+    return any(event.reason in ("TriggeredScaleUp", "Nominated") for event in events)
+
+
+def has_mounted(events):
+    """Return whether a pod, whose events these are, has come beyond its volumes since the last of them failed."""
+    failed = [event.time for event in events if event.reason in ("FailedMount", "FailedAttachVolume")]
+    return any(event.reason in ("Pulling", "Pulled", "Created", "Started") and event.time >= failed[-1] for event in events if failed)
 
 
 def _events(cluster, namespace, fields):

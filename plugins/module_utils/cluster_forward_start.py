@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 
 from ansible_collections.mlops.platform.plugins.module_utils.cluster import ClusterError, connection_params
@@ -43,12 +44,21 @@ def _kubeconfig_digest(params):
 
 def connects(host, port, addresses=None):
     """Return whether host:port takes connections; with `addresses`, at one of these only: a name may lead anywhere outside of a cluster."""
-    with contextlib.suppress(OSError):
-        for *_kind, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            if addresses is None or place[0] in addresses:
-                socket.create_connection(place[:2], timeout=DIRECT_TIMEOUT).close()
-                return True
-    return False
+    found = []
+
+    def attempt():
+        with contextlib.suppress(OSError):
+            for *_kind, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+                if addresses is None or place[0] in addresses:
+                    socket.create_connection(place[:2], timeout=DIRECT_TIMEOUT).close()
+                    found.append(place)
+                    return
+
+    # a name server that does not answer takes its own time
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(2 * DIRECT_TIMEOUT)
+    return bool(found)
 
 
 def start(params, state):

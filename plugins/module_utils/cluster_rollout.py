@@ -105,14 +105,24 @@ class Rollout:
         """End with a trouble that lasts, unless another try is due. Raises RolloutError."""
         if pod and not watch.is_newest(pod) and self.restart_broken and self._delete(watch, pod):
             return
-        if trouble.kind == "schedule":
-            if watch.leaving():
-                return  # old pods are going, and take their room with them
-            if cluster_events.scales_up(self.cluster, self.namespace, trouble.pod):
-                self._seen.pop((watch, trouble.kind, trouble.pod, trouble.container), None)
-                return
+        if self._may_pass(watch, trouble):
+            self._seen.pop((watch, trouble.kind, trouble.pod, trouble.container), None)
+            return
+        if pod and not watch.is_newest(pod):
+            command = f"kubectl -n {self.namespace} delete pod {trouble.pod}"
+            trouble = trouble._replace(remedy=f"the {watch.kind} waits for this pod of an old revision: delete it ({command})")
         where = {"kind": watch.kind, "name": watch.name, "pod": trouble.pod, "container": trouble.container, "reason": trouble.reason}
         raise RolloutError(about_trouble(self, watch, trouble), where)
+
+    def _may_pass(self, watch, trouble):
+        """Return whether a trouble that has lasted may end by itself all the same."""
+        if trouble.kind in ("schedule", "create") and watch.leaving():
+            return True  # old pods are going, and take their room with them
+        if trouble.kind == "schedule":
+            return cluster_events.gets_node(cluster_events.of_pod(self.cluster, self.namespace, trouble.pod))
+        if trouble.kind == "mount":
+            return cluster_events.has_mounted(cluster_events.of_pod(self.cluster, self.namespace, trouble.pod))
+        return False
 
     def _troubles(self, watch):
         """Return the troubles of a workload, those first that explain others."""
@@ -128,7 +138,7 @@ class Rollout:
                     continue
                 born = cluster_events.seconds(pod["metadata"]["creationTimestamp"])
                 mine = [event for event in self._recent() if event.kind != "Pod" or event.time >= born]
-                found += cluster_trouble.in_events(pod, mine)
+                found += cluster_trouble.in_events(pod, mine, self._claims)
                 found += cluster_trouble.in_scheduling(pod, self._claims)
         return found
 
@@ -138,9 +148,12 @@ class Rollout:
             return []
         message = watch.replica_failure()
         if not message:
-            mine = [event for event in self._recent() if event.reason == "FailedCreate" and (event.kind, event.name) in watch.owners()]
-            message = mine[-1].message if mine else ""
-        return [cluster_trouble.refused(message, watch.kind, watch.name)] if message else []
+            # one that was refused before the last pod came is history
+            born = max((cluster_events.seconds(pod["metadata"]["creationTimestamp"]) for pod in watch.newest()), default=0)
+            owners = watch.owners()
+            mine = [event for event in self._recent() if event.reason == "FailedCreate" and (event.kind, event.name) in owners]
+            message = next((event.message for event in reversed(mine) if event.time > born), "")
+        return [cluster_trouble.refused(message, watch.name)] if message else []
 
     def read_details(self, force=False):
         """Read events and claims, unless they were read just now."""
@@ -162,8 +175,8 @@ class Rollout:
         return [event for event in self._events if event.time >= self._server_began - RECENT]
 
     def events_of(self, names):
-        """Return the recent warnings about objects of these names."""
-        return [event for event in self._recent() if event.name in names]
+        """Return the warnings about objects of these names, also older ones: each tells its age."""
+        return [event for event in self._events if event.name in names]
 
     def _restart_left_over(self, watch):
         """Replace pods that failed before this run: what broke them may be mended, and the node would wait for up to five minutes."""

@@ -16,6 +16,7 @@ class Watch:
         self.cluster, self.namespace, self.kind, self.name = cluster, namespace, kind, name
         self.group, self.resource = workload.PLACES[kind]
         self.object, self.pods, self.done, self.looks = None, [], False, 0
+        self._all_pods = []  # with those that are ending
         self.words = "it does not exist yet"
         self.deleted = set()  # uids of pods that were deleted
         self._replica_set = None
@@ -37,7 +38,7 @@ class Watch:
         path = namespaced(self.namespace, self.resource, self.name, self.group)
         self.object = self.cluster.find(f"read the {self.kind} {self.name}", path)
         if self.object is None:
-            self.words, self.pods = "it does not exist", []
+            self.words, self.pods, self._all_pods = "it does not exist", [], []
             return
         self.object.setdefault("kind", self.kind)
         out, self.words = workload.progress(self.object)
@@ -60,12 +61,15 @@ class Watch:
         items = self.cluster.get(f"read the pods of {self.name}", namespaced(self.namespace, "pods"), **query).get("items") or []
         if self.kind != "Deployment":
             items = workload.owned(items, self.object)
+        if self.kind != "Job":
+            # what a node has evicted stays as a record, and its controller has made another
+            items = [pod for pod in items if (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")]
         self._all_pods = items
         self.pods = [pod for pod in items if not pod["metadata"].get("deletionTimestamp")]
 
     def _note(self, elapsed):
         """Bring the result up to date."""
-        pods = self.pods if self.kind == "Job" else [pod for pod in self.pods if self.is_newest(pod)]
+        pods = self.newest()
         pods.sort(key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]))
         self.result.update(
             ready=self.done,
@@ -87,6 +91,10 @@ class Watch:
         """Return whether a pod is of the newest revision."""
         return workload.is_newest(self.object, pod, self._replica_set)
 
+    def newest(self):
+        """Return the pods of the newest revision."""
+        return [pod for pod in self.pods if self.is_newest(pod)]
+
     def blocks(self, pod):
         """Return whether an old pod keeps new ones from coming: a StatefulSet waits for each of its pods in turn."""
         return self.kind == "StatefulSet" and not self.is_newest(pod)
@@ -104,8 +112,7 @@ class Watch:
         status = self.object.get("status") or {}
         if self.kind == "Job":
             return not (status.get("active") or status.get("succeeded") or status.get("failed"))
-        newest = [pod for pod in self.pods if self.is_newest(pod)]
-        return len(newest) < workload.replicas(self.object)
+        return len(self.newest()) < workload.replicas(self.object)
 
     def replica_failure(self):
         """Return why the pods of a Deployment's newest revision cannot be made, empty where they can or it is not said."""

@@ -90,25 +90,28 @@ def in_containers(pod, crashes=CRASHES):
     return found
 
 
-def in_scheduling(pod, claims, classes_known=True):
-    """Return the troubles that keep a pod from getting a node: its volumes' first, as they explain the other. `claims` by name."""
+def in_scheduling(pod, claims):
+    """Return the troubles that keep a pod from getting a node. `claims` are the namespace's by name."""
     name = pod["metadata"]["name"]
     for entry in (pod.get("status") or {}).get("conditions") or []:
         if entry.get("type") == "PodScheduled" and entry.get("status") == "False" and entry.get("reason") == "Unschedulable":
             break
     else:
         return []
+    message, names = entry.get("message") or "", claim_names(pod)
+    if "unbound" not in message:
+        return [Trouble("schedule", "Unschedulable", message, NO_ROOM, 30, name, "", (name, *names))]
+    # the pod waits for its volumes. A class may take minutes to provide one, and says in an event when it fails.
     found = []
-    for volume in pod["spec"].get("volumes") or []:
-        claim = claims.get((volume.get("persistentVolumeClaim") or {}).get("claimName"))
-        phase = ((claim or {}).get("status") or {}).get("phase")
+    for claim in (claims[known] for known in names if known in claims):
+        claim_name, phase = claim["metadata"]["name"], (claim.get("status") or {}).get("phase")
         if phase == "Lost":
-            words = f"the volume of the claim {claim['metadata']['name']} is gone"
-            found.append(Trouble("claim", "Lost", words, "restore it from a backup", 0, name, "", (claim["metadata"]["name"],)))
-    message = entry.get("message") or ""
-    # a claim that is being provisioned looks like this for some seconds
-    remedy = STORAGE if "PersistentVolumeClaim" in message and "node(s)" not in message.replace("PersistentVolumeClaims", "") else NO_ROOM
-    return [*found, Trouble("schedule", "Unschedulable", message, remedy, 30, name, "", (name, *claim_names(pod)))]
+            words = f"the volume of the claim {claim_name} is gone"
+            found.append(Trouble("claim", "Lost", words, "restore it from a backup", 0, name, "", (claim_name, name)))
+        elif phase == "Pending" and not claim["spec"].get("storageClassName"):
+            words = f"the claim {claim_name} has no storage class, the cluster has no default one, and no volume fits"
+            found.append(Trouble("claim", "FailedBinding", words, STORAGE, 20, name, "", (claim_name, name)))
+    return found
 
 
 def claim_names(pod):
@@ -117,25 +120,25 @@ def claim_names(pod):
     return [name for name in named if name]
 
 
-def in_events(pod, events):
+def in_events(pod, events, claims):
     """Return the troubles of a pod that only events tell: of its claims, and of volumes that cannot be mounted.
 
-    `events` are the recent warnings (see cluster_events.Event) of the namespace.
+    `events` are recent warnings of the namespace, `claims` its claims by name. An event stays when its reason is gone.
     """
     name, found = pod["metadata"]["name"], []
-    claims = set(claim_names(pod))
+    waiting = {known for known in claim_names(pod) if ((claims.get(known) or {}).get("status") or {}).get("phase") == "Pending"}
     for event in events:
-        if event.kind == "PersistentVolumeClaim" and event.name in claims and event.reason in ("ProvisioningFailed", "FailedBinding"):
-            lasting = "not found" in event.message or "no storage class is set" in event.message
+        if event.kind == "PersistentVolumeClaim" and event.name in waiting and event.reason == "ProvisioningFailed":
             words = f"the claim {event.name} gets no volume: {event.message}"
-            found.append(Trouble("claim", event.reason, words, STORAGE, 10 if lasting else 40, name, "", (event.name, name)))
+            grace = 10 if "not found" in event.message else 40
+            found.append(Trouble("claim", event.reason, words, STORAGE, grace, name, "", (event.name, name)))
         elif event.kind == "Pod" and event.name == name and event.reason in ("FailedMount", "FailedAttachVolume"):
             lasting = "not found" in event.message or "references non-existent" in event.message
             found.append(Trouble("mount", event.reason, event.message, CONFIG, 20 if lasting else 120, name, "", (name,)))
     return found
 
 
-def refused(message, kind, name):
+def refused(message, name):
     """Return the trouble of a workload whose pods the server does not even take."""
     remedy = next((words for part, words in REFUSED.items() if part in message), "change what the message names")
     return Trouble("create", "FailedCreate", message, remedy, 10, "", "", (name,))

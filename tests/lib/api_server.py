@@ -35,6 +35,9 @@ class ApiServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # an answer in one piece: two would wait for each other on the way
+            wbufsize = -1
+            disable_nagle_algorithm = True
 
             def log_message(self, *args):
                 pass
