@@ -15,7 +15,7 @@ def test_scaling_and_rolling_under_load(platform):
     """2 replicas, 3, a setting that rolls every pod, and 2 again: one run each."""
     steps = (
         {"mlflow_replicas": 3},
-        {"mlflow_replicas": 3, "mlflow_auth_cache_ttl": 61},
+        {"mlflow_replicas": 3, "mlflow_auth_cache_seconds": 61},
         {},
     )
     first = servers(platform)

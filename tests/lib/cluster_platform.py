@@ -16,9 +16,9 @@ from kubernetes import client, config
 from kubernetes.client.rest import ApiException
 
 from lib import platform_clients as clients
-from lib.platform import Dumper, given_secrets, unsafe
 from lib.platform_proc import wait_until
 from lib.platform_run import ROOT, Playbook
+from lib.platform_secrets import as_variables, given_secrets
 
 INVENTORY = ROOT / "inventories" / "kubernetes"
 SECRETS = ("mlops-postgresql-secrets", "mlops-object-store-secrets", "mlops-mlflow-secrets")
@@ -107,7 +107,7 @@ class ClusterPlatform:
         kept.write_text(json.dumps(self.variables), encoding="utf-8")
         given = self.scratch / f"variables-{secrets.token_hex(4)}.yml"
         given.touch(mode=0o600)
-        given.write_text(yaml.dump(unsafe({**self.variables, **(extra or {})}), Dumper=Dumper, allow_unicode=True), encoding="utf-8")
+        given.write_text(as_variables({**self.variables, **(extra or {})}), encoding="utf-8")
         options = ["-i", INVENTORY, "-e", f"@{given}", *arguments]
         options += ["--check"] if check else []
         options += ["--diff"] if diff else []
@@ -201,8 +201,10 @@ class ClusterPlatform:
         """Return a client of MLflow's Service; login: True for the administrator, None for nobody, or (user, password)."""
         if login is True:
             login = ("admin", self.secrets()["mlflow_admin_password"])
-        # MLflow refuses Host headers that it does not know
-        return clients.Http(self.url, login, timeout=timeout)
+        found = clients.Http(self.url, login, timeout=timeout)
+        # MLflow refuses the names and addresses that it does not know
+        found.headers["Host"] = "mlops-mlflow:5000"
+        return found
 
     def s3(self, mlflow=False):
         """Return a boto3 client of the administrator, or of MLflow's own identity."""

@@ -3,8 +3,8 @@
     python tests/unit/schemas/make.py 1.24 kubernetes_validate-1.32.0-py3-none-any.whl
     kubectl get --raw /openapi/v2 >openapi.json; python tests/unit/schemas/make.py 1.20 openapi.json
 
-They hold the definitions alone that the roles' kinds reach, without descriptions, and allow no field that they do not name. Both sources are
-under the Apache License 2.0, as Kubernetes itself is.
+They hold the definitions alone that the roles' kinds reach, without descriptions, and allow no field that they do not name. Both sources
+are under the Apache License 2.0, as Kubernetes itself is.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import sys
 import zipfile
 from pathlib import Path
 
-KINDS = (
-    "ConfigMap CronJob Deployment HorizontalPodAutoscaler Ingress Job LimitRange Namespace NetworkPolicy PersistentVolumeClaim "
-    "PodDisruptionBudget ResourceQuota Role RoleBinding Secret Service ServiceAccount StatefulSet"
-).split()
+KINDS = {
+    *("ConfigMap", "CronJob", "Deployment", "HorizontalPodAutoscaler", "Ingress", "Job", "LimitRange", "Namespace", "NetworkPolicy"),
+    *("PersistentVolumeClaim", "PodDisruptionBudget", "ResourceQuota", "Role", "RoleBinding", "Secret", "Service", "ServiceAccount"),
+    "StatefulSet",
+}
 PREFIX = "#/definitions/"
 
 
