@@ -196,9 +196,12 @@ def _memberships(server, params, state, before, after):
     name, statements = sql.Identifier(params["name"]), []
     modern = server.version >= MODERN
     options = {key: value for key, value in (params["member_of_options"] or {}).items() if value is not None}
+    if not modern and options.get("set"):
+        # a member always could
+        del options["set"]
     if not modern and set(options) - {"admin"}:
         raise PostgresqlError(
-            f"member_of_options: inherit and set need PostgreSQL 16; this server is {server.version // 10000}. Leave them out."
+            f"member_of_options: inherit, and set but true, need PostgreSQL 16; this server is {server.version // 10000}. Leave them out."
         )
     grants = {}
     for grant in state["memberships"]:
@@ -215,9 +218,12 @@ def _memberships(server, params, state, before, after):
             continue
         # True: one grant that says so is enough. False: none may say so.
         lacking = {key: True for key, value in options.items() if value and not any(grant[key] for grant in have)}
+        if lacking and modern:
+            # as ourselves: who may not act for the grantor of the first one, such as the maker of a role (16 grants him ADMIN alone), may add one
+            statements.append(["GRANT", sql.Identifier(role), "TO", name, *_with(lacking, modern)])
         for number, grant in enumerate(have):
             change = {key: False for key, value in options.items() if not value and grant[key]}
-            if number == 0:
+            if number == 0 and not modern:
                 change.update(lacking)
             if change and not modern and not change["admin"]:
                 statements.append(["REVOKE ADMIN OPTION FOR", sql.Identifier(role), "FROM", name])

@@ -88,7 +88,7 @@ options:
         description: Whether the role has the other's privileges without C(SET ROLE). PostgreSQL 16 and later.
         type: bool
       set:
-        description: Whether the role may C(SET ROLE) to the other. PostgreSQL 16 and later.
+        description: Whether the role may C(SET ROLE) to the other. Before PostgreSQL 16 every member may, so that only V(true) is accepted.
         type: bool
   member_of_purge:
     description:

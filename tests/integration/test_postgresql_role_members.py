@@ -50,7 +50,7 @@ def test_membership_with_admin_option(pg_connection, pg_admin, pg_names):
 def test_memberships_of_several_grantors(pg_connection, pg_admin, pg_names):
     if pg_admin.version < 160000:
         failed = run_module(
-            "postgresql_role", {**pg_connection, "name": pg_names(), "member_of": [pg_names()], "member_of_options": {"set": True}}
+            "postgresql_role", {**pg_connection, "name": pg_names(), "member_of": [pg_names()], "member_of_options": {"set": False}}
         )
         assert "need PostgreSQL 16" in failed["msg"]
         return

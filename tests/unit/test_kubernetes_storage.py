@@ -113,11 +113,6 @@ def test_a_cluster_of_cloudnative_pg():
     assert (role["createrole"], role["createdb"], role["superuser"]) == (True, True, False)
 
 
-def test_an_older_cluster_of_cloudnative_pg_has_no_newer_parameter():
-    parameters = cluster(postgresql_engine="cloudnative_pg", postgresql_version=15).value("postgresql_cluster_parameters")
-    assert "createrole_self_grant" not in parameters
-
-
 ENGINES = {
     "statefulset": ("mlops-postgresql.mlops.svc", "disable", "app.kubernetes.io/name"),
     "cloudnative_pg": ("mlops-postgresql-rw.mlops.svc", "require", "cnpg.io/cluster"),

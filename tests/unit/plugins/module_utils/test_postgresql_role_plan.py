@@ -76,6 +76,15 @@ def test_servers_before_16_have_no_iterations():
             160000,
             [["GRANT", sql.Identifier("g"), "TO", NAME, "WITH", "INHERIT FALSE, SET TRUE"]],
         ),
+        # before 16 every member could
+        ([grant("g")], {"member_of": ["g"], "member_of_options": {"set": True}}, 150000, []),
+        # what is lacking is granted by whoever is logged in: the maker of a role cannot act for the superuser who gave him ADMIN alone
+        (
+            [grant("g", "a", admin=True, set=False)],
+            {"member_of": ["g"], "member_of_options": {"set": True}},
+            160000,
+            [["GRANT", sql.Identifier("g"), "TO", NAME, "WITH", "SET TRUE"]],
+        ),
         # a false option must hold for every grant, a true one for any
         (
             [grant("g", "a", inherit=False), grant("g", "b")],
@@ -92,7 +101,7 @@ def test_memberships(memberships, options, version, expected):
 
 def test_grant_options_of_16_are_refused_before_it():
     with pytest.raises(PostgresqlError, match="need PostgreSQL 16; this server is 15"):
-        plan({"memberships": []}, version=150000, member_of=["g"], member_of_options={"set": True})
+        plan({"memberships": []}, version=150000, member_of=["g"], member_of_options={"set": False})
 
 
 @pytest.mark.parametrize(
