@@ -80,7 +80,7 @@ def test_servers_before_16_have_no_iterations():
         ([grant("g")], {"member_of": ["g"], "member_of_options": {"set": True}}, 150000, []),
         # what is lacking is granted by whoever is logged in: the maker of a role cannot act for the superuser who gave him ADMIN alone
         (
-            [grant("g", "a", admin=True, set=False)],
+            [grant("g", "a", admin=True, may_set=False)],
             {"member_of": ["g"], "member_of_options": {"set": True}},
             160000,
             [["GRANT", sql.Identifier("g"), "TO", NAME, "WITH", "SET TRUE"]],
