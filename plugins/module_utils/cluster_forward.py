@@ -15,6 +15,7 @@ from ansible_collections.mlops.platform.plugins.module_utils.cluster_tunnel impo
 
 FRESH = 2  # seconds for which a pod is taken to be as ready as it was
 RETRY = 30  # seconds for which a connection waits for a pod that can be reached: one may be starting
+REFUSED = 10  # seconds for which pods are tried that are said to be ready and refuse the connection: they are ending, or about to start
 
 
 class Forwarder:
@@ -63,11 +64,17 @@ class Forwarder:
 
     def _serve(self, local):
         try:
-            tunnel = Tunnel(local, self._connect(RETRY))
-            tunnel.run()
-            if tunnel.error:
-                self.log(tunnel.error)
-                self._forget()
+            began, early = time.monotonic(), b""
+            while True:
+                tunnel = Tunnel(local, self._connect(RETRY), early)
+                tunnel.run()
+                if tunnel.error:
+                    self.log(tunnel.error)
+                    self._forget()
+                if not tunnel.refused or time.monotonic() - began > REFUSED:
+                    break
+                early = bytes(tunnel.early)
+                time.sleep(0.2)
         except ClusterError as error:
             self.log(str(error))
         except (OSError, ValueError) as error:

@@ -9,6 +9,7 @@ copies all of that for each piece it can pass on, so that it grows slow and larg
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import socket
 import ssl
@@ -24,6 +25,8 @@ LIMIT = 1 << 20  # bytes that may wait for a side that does not take them, befor
 CHUNK = 1 << 16
 LINGER = 5  # seconds without an answer after which a connection is closed whose client has closed its side: the protocol cannot say so
 DATA, ERROR = 0, 1  # channels
+# what the node says where nothing in the pod has got any of the bytes
+REFUSED = re.compile("refused|failed to connect|not running|not found|no such")
 BINARY, CLOSE, PING, PONG = 0x2, 0x8, 0x9, 0xA
 
 
@@ -118,9 +121,13 @@ class Queue:
 
 
 class Tunnel:
-    """Passes bytes between a local socket and a WebSocket, both ways at once, until one of them is closed."""
+    """Passes bytes between a local socket and a WebSocket, both ways at once, until one of them is closed.
 
-    def __init__(self, local, connection):
+    `early` is what the client has said already. Where the pod refuses the connection, `refused` is set, the local socket stays open, and
+    `early` has what the client has said until then: another pod can be told it.
+    """
+
+    def __init__(self, local, connection, early=b""):
         import websocket
 
         self._frame = websocket.ABNF.create_frame
@@ -130,6 +137,10 @@ class Tunnel:
         self._local_ended = self._remote_ended = False
         self._heard = time.monotonic()
         self.error = ""  # what the node said about the pod's port
+        self.refused = False
+        self.early = bytearray()  # None when it is too much to keep, or the pod has answered
+        if early:
+            self._pass_on(early)
 
     def run(self):
         """Pass bytes until the connection ends. Raises OSError where one of the sockets breaks."""
@@ -140,7 +151,8 @@ class Tunnel:
             while not self._is_over():
                 self._turn()
         finally:
-            self._local.close()
+            if not self.refused:
+                self._local.close()
             with contextlib.suppress(OSError):
                 # in time-out mode again, so that the close frame goes out
                 self._remote.settimeout(1)
@@ -179,9 +191,16 @@ class Tunnel:
     def _read_local(self):
         data = self._local.recv(CHUNK)
         if data:
-            self._to_remote.put(self._frame(bytes([DATA]) + data, BINARY).format())
+            self._pass_on(data)
         else:
             self._local_ended, self._heard = True, time.monotonic()
+
+    def _pass_on(self, data):
+        self._to_remote.put(self._frame(bytes([DATA]) + data, BINARY).format())
+        if self.early is not None:
+            self.early += data
+            if len(self.early) > LIMIT:
+                self.early = None
 
     def _read_remote(self):
         while self._to_local.size < LIMIT and not self._remote_ended:
@@ -208,7 +227,9 @@ class Tunnel:
             if channel not in self._opened:
                 self._opened.add(channel)
             elif channel == DATA:
+                self.early = None
                 self._to_local.put(data)
             elif data:
                 self.error += data.decode("utf-8", "replace")
+                self.refused = self.early is not None and bool(REFUSED.search(self.error))
                 self._remote_ended = True

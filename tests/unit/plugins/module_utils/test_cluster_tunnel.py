@@ -165,11 +165,41 @@ def test_a_client_that_has_said_all_still_gets_its_answer(ends):
 
 
 def test_nobody_listens_in_the_pod(ends):
-    client, server, tunnel, thread = ends
+    _client, server, tunnel, thread = ends
     server.send(ERROR + b"connection refused")
-    assert client.recv(100) == b""
     thread.join(10)
-    assert tunnel.error == "connection refused"
+    assert tunnel.error == "connection refused" and tunnel.refused and server.closed
+
+
+def test_what_was_said_to_nobody_can_be_said_again(ends):
+    client, server, tunnel, thread = ends
+    client.sendall(b"question")
+    assert server.receive() == (2, DATA + b"question")
+    server.send(ERROR + b"failed to connect to localhost:80: connection refused")
+    thread.join(10)
+    assert tunnel.refused and bytes(tunnel.early) == b"question"
+    other = Server()
+    again = Tunnel(tunnel._local, other, bytes(tunnel.early))
+    thread = threading.Thread(target=again.run, daemon=True)
+    thread.start()
+    assert other.receive() == (2, DATA + b"question")
+    for part in (b"\x40\x1f", b"answer"):
+        other.send(DATA + part)
+    assert client.recv(100) == b"answer"
+    other.far.close()
+    thread.join(10)
+
+
+@pytest.mark.parametrize("words", [b"connection reset by peer", b"connection refused"])
+def test_what_was_answered_is_not_said_again(ends, words):
+    client, server, tunnel, thread = ends
+    if b"refused" in words:
+        server.send(DATA + b"welcome")
+        assert client.recv(100) == b"welcome"
+    server.send(ERROR + words)
+    thread.join(10)
+    assert not tunnel.refused and tunnel.error
+    assert client.recv(100) == b""
 
 
 def test_a_ping_is_answered(ends):
