@@ -22,8 +22,11 @@ from lib.platform_secrets import as_variables, given_secrets
 
 INVENTORY = ROOT / "inventories" / "kubernetes"
 SECRETS = ("mlops-postgresql-secrets", "mlops-object-store-secrets", "mlops-mlflow-secrets")
-# small enough for several on a node with two processors
+# Small enough for several on a node with two processors, with one more MLflow for a rolling update: the limits are the roles' own.
 SMALL = {
+    "mlflow_resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1000m", "memory": "2Gi"}},
+    "postgresql_resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}},
+    "object_store_resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}},
     "mlops_substrate": "kubernetes",
     "mlops_wait_timeout": 240,
     "postgresql_storage_size": "1Gi",
@@ -87,7 +90,7 @@ class ClusterPlatform:
         self.scratch = Path(tempfile.gettempdir(), f"{self.namespace}.test")
         kept = self.scratch / "state.json"
         if namespace and kept.exists():
-            variables = {**json.loads(kept.read_text(encoding="utf-8")), **variables}
+            variables = {**json.loads(kept.read_text(encoding="utf-8")), **SMALL, **variables}
         self.scratch.mkdir(mode=0o700, exist_ok=True)
         self.variables = {**SMALL, "mlops_namespace": self.namespace, "mlops_kubeconfig": str(kubeconfig), **variables}
         self.first_run = None
