@@ -87,12 +87,12 @@ def pod(statuses=(), conditions=(), claims=(), init=()):
     }
 
 
-def waiting(reason, message="", /, restarts=0, **last):
+def waiting(why, message="", restarts=0, **last):
     return {
         "name": "c",
         "image": "the/image",
         "restartCount": restarts,
-        "state": {"waiting": {"reason": reason, "message": message}},
+        "state": {"waiting": {"reason": why, "message": message}},
         "lastState": {"terminated": last} if last else {},
     }
 
