@@ -87,7 +87,12 @@ def test_urls_and_ini_give_back_the_password():
     parser.read_string(decoded(found["Secret", f"{NAME}-auth"])["mlflow-auth.ini"])
     for text in (environment(found)["_MLFLOW_SERVER_FILE_STORE"], parser["mlflow"]["database_uri"]):
         url = urlsplit(text)
-        assert (url.scheme, url.username, unquote(url.password), url.hostname) == ("postgresql+psycopg2", "mlflow", ODD, "mlops-postgresql.mlops.svc")
+        assert (url.scheme, url.username, unquote(url.password), url.hostname) == (
+            "postgresql+psycopg2",
+            "mlflow",
+            ODD,
+            "mlops-postgresql.mlops.svc",
+        )
         assert url.query.startswith("sslmode=")
     assert decoded(found["Secret", f"{NAME}-login"]) == {"username": "admin", "password": ODD}
 
@@ -129,7 +134,9 @@ def test_what_a_start_reads_replaces_the_pods():
 
 def test_a_new_password_of_the_administrator_replaces_none():
     secrets = {"mlflow_flask_secret_key": "ab" * 32, "mlflow_admin_password": "one"}
-    one, two = (objects(mlflow_secrets={"secrets": {**secrets, "mlflow_admin_password": value}, "previous": {}}) for value in ("one", "two"))
+    one, two = (
+        objects(mlflow_secrets={"secrets": {**secrets, "mlflow_admin_password": value}, "previous": {}}) for value in ("one", "two")
+    )
     assert pod(one) == pod(two)
     assert one["Secret", f"{NAME}-login"] != two["Secret", f"{NAME}-login"]
 
@@ -206,8 +213,12 @@ def test_names_that_users_gave_win_over_the_clusters():
 
 
 def test_the_certificate_names_every_way_in():
-    names = cluster(mlflow_expose="nodeport", mlops_public_names=["ml.example.org", "192.0.2.7", "2001:db8::1"]).value("mlflow_certificate_names")
-    assert {"DNS:ml.example.org", "IP:192.0.2.7", "IP:2001:db8::1", "DNS:mlops-mlflow.mlops.svc", "DNS:localhost", "IP:127.0.0.1"} <= set(names)
+    names = cluster(mlflow_expose="nodeport", mlops_public_names=["ml.example.org", "192.0.2.7", "2001:db8::1"]).value(
+        "mlflow_certificate_names"
+    )
+    assert {"DNS:ml.example.org", "IP:192.0.2.7", "IP:2001:db8::1", "DNS:mlops-mlflow.mlops.svc", "DNS:localhost", "IP:127.0.0.1"} <= set(
+        names
+    )
 
 
 def test_paths_through_the_network():
@@ -215,7 +226,9 @@ def test_paths_through_the_network():
     assert [sorted({port["port"] for port in rule["ports"]}) for rule in rules] == [[53], [5432], [8333]]
     assert [rule.get("to") for rule in rules] == [None, [{"podSelector": {}}], [{"podSelector": {}}]]
     outside = objects(
-        postgresql_engine="external", postgresql_external_host="db.example.com", mlflow_network_servers=[{"ports": [{"port": 443, "protocol": "TCP"}]}]
+        postgresql_engine="external",
+        postgresql_external_host="db.example.com",
+        mlflow_network_servers=[{"ports": [{"port": 443, "protocol": "TCP"}]}],
     )["NetworkPolicy", NAME]["spec"]["egress"]
     assert "to" not in outside[1]
     assert outside[-1] == {"ports": [{"port": 443, "protocol": "TCP"}]}
@@ -251,7 +264,9 @@ def schema_step(tmp_path):
     """Return a function that runs a step with a mlflow_schema.py that ends with the given codes, one after the other."""
     (tmp_path / "bin").mkdir()
     stub = tmp_path / "bin" / "python"
-    stub.write_text('#!/bin/sh\necho "$2" >>"$STATE/calls"\nset -- $(cat "$STATE/codes")\ncode=$1; shift\necho "$*" >"$STATE/codes"\nexit "$code"\n')
+    stub.write_text(
+        '#!/bin/sh\necho "$2" >>"$STATE/calls"\nset -- $(cat "$STATE/codes")\ncode=$1; shift\necho "$*" >"$STATE/codes"\nexit "$code"\n'
+    )
     stub.chmod(0o755)
     (tmp_path / "bin" / "sleep").symlink_to("/bin/true")
 
@@ -340,6 +355,53 @@ def test_readiness_is_the_databases_answer(ready, status, code):
 def test_readiness_without_a_server(ready):
     done = ready.probe(1)
     assert (done.returncode, done.stdout.split(":")[0]) == (1, "ConnectionRefusedError")
+
+
+# --- OpenShift ---------------------------------------------------------------------------------------------------------------------------
+
+
+def test_another_base_is_another_build():
+    def build(**overrides):
+        found = objects(openshift=True, mlflow_build=True, **overrides)
+        (one,) = [found[key] for key in found if key[0] == "BuildConfig"]
+        return one
+
+    one, two = build(), build(mlflow_base_image="docker.io/library/python:3.12-slim-bookworm")
+    # OpenShift starts a build when the object is made
+    assert one["metadata"]["name"] != two["metadata"]["name"]
+    assert one["spec"]["output"] != two["spec"]["output"]
+    assert two["spec"]["strategy"]["dockerStrategy"]["from"]["name"] == f"{NAME}-base:3.12-slim-bookworm"
+    assert one["spec"]["source"]["dockerfile"] == (ROOT / "images" / "mlflow" / "Containerfile").read_text()
+
+
+def test_what_was_built_is_what_runs():
+    reference = "registry.svc:5000/mlops/mlops-mlflow"
+    builds = [
+        {
+            "metadata": {"creationTimestamp": f"2026-01-0{day}T00:00:00Z"},
+            "status": {
+                "phase": "Complete",
+                "outputDockerImageReference": f"{reference}:3.17.2-ab",
+                "output": {"to": {"imageDigest": f"sha256:{day}"}},
+            },
+        }
+        for day in (2, 1)
+    ]
+    roles = cluster(openshift=True, mlflow_build=True, mlflow_builds={"resources": builds})
+    (task,) = [one for one in roles.tasks("mlflow", "build.yml") if "ansible.builtin.set_fact" in one]
+    built = roles.template(task["ansible.builtin.set_fact"]["mlflow_image_built"])
+    assert built == f"{reference}@sha256:2"
+    found = objects(openshift=True, mlflow_build=True, mlflow_image_built=built)
+    assert pod(found)["spec"]["containers"][0]["image"] == built
+
+
+def test_the_template_migrates_with_the_image_that_is_given():
+    (job,) = objects(openshift=True)["Template", f"{NAME}-migration"]["objects"]
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert (job["metadata"]["name"], container["image"], container["command"][-1]) == (f"{NAME}-migration-${{RUN}}", "${IMAGE}", "upgrade")
+    # the NetworkPolicy of Jobs holds for it
+    policy = objects(openshift=True)["NetworkPolicy", f"{NAME}-jobs"]["spec"]["podSelector"]["matchLabels"]
+    assert policy.items() <= job["spec"]["template"]["metadata"]["labels"].items()
 
 
 # --- the image ---------------------------------------------------------------------------------------------------------------------------
