@@ -120,6 +120,10 @@ def manifests(roles, only=COMPONENTS):
             for call in calls(roles, role):
                 found += roles.template(complete, **call)
                 found += roles.value("kubernetes_objects_hidden", **call)
+    if "postgresql" in only and roles.value("postgresql_engine") == "cloudnative_pg":
+        # applied by itself: see tasks/deploy_cluster.yml
+        task = next(task for task in flat(roles.tasks("postgresql", "deploy_cluster.yml")) if task["name"] == "Apply the Cluster")
+        found += roles.template(task["kubernetes.core.k8s"]["resource_definition"], **within("postgresql"))
     if "kubernetes_cluster" in only:
         found.append(yaml.safe_load(roles.render("kubernetes_cluster", "namespace.yml.j2", **within("kubernetes_cluster"))))
     return [plain(one) for one in found]

@@ -11,7 +11,7 @@ import pytest
 import tomllib
 import yaml
 from lib.render import ODD, ROOT, within
-from lib.render_kubernetes import cluster, manifests, pods
+from lib.render_kubernetes import calls, cluster, manifests, pods
 
 
 def objects(only, **overrides):
@@ -63,7 +63,7 @@ def test_a_storage_class_is_named_only_when_it_is_given():
 
 def test_openshift_chooses_the_user():
     for role in ("postgresql", "object_store"):
-        for _unused, spec in pods(objects(role, openshift=True).values()):
+        for _name, spec in pods(objects(role, openshift=True).values()):
             assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(spec["securityContext"])
 
 
@@ -95,9 +95,9 @@ def test_the_superusers_password_reaches_postgresql_whole(tmp_path, password):
 
 
 def test_a_cluster_of_cloudnative_pg_is_never_among_what_is_pruned():
-    found = objects("postgresql", password="a-password", postgresql_engine="cloudnative_pg")
-    assert "Cluster" not in {kind for kind, _unused in found}
-    secret = decoded(found["Secret", "mlops-postgresql-admin"])
+    roles = cluster(password="a-password", postgresql_engine="cloudnative_pg")
+    assert "kind: Cluster" not in str([call["kubernetes_objects_items"] for call in calls(roles, "postgresql")])
+    secret = decoded(next(one for one in manifests(roles, only=("postgresql",)) if one["kind"] == "Secret"))
     assert secret == {"username": "mlops_admin", "password": "a-password"}
 
 
