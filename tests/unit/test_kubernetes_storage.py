@@ -52,7 +52,9 @@ def test_each_major_version_has_a_directory_and_an_image_of_its_own(version):
     container = found["StatefulSet", "mlops-postgresql"]["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == f"docker.io/library/postgres:{version}"
     assert {"name": "PGDATA", "value": f"/data/{version}"} in container["env"]
-    assert found["PersistentVolumeClaim", "mlops-postgresql"]["metadata"]["annotations"] == {"mlops.platform/postgresql-major": str(version)}
+    assert found["PersistentVolumeClaim", "mlops-postgresql"]["metadata"]["annotations"] == {
+        "mlops.platform/postgresql-major": str(version)
+    }
 
 
 def test_a_storage_class_is_named_only_when_it_is_given():
