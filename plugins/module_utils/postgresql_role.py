@@ -219,7 +219,7 @@ def _memberships(server, params, state, before, after):
         # True: one grant that says so is enough. False: none may say so.
         lacking = {key: True for key, value in options.items() if value and not any(grant[key] for grant in have)}
         if lacking and modern:
-            # as ourselves: who may not act for the first one's grantor, such as the maker of a role (16 grants him ADMIN alone), may add one
+            # as ourselves: who may not act for the first one's grantor, as the maker of a role (16 grants him ADMIN alone), may add one
             statements.append(["GRANT", sql.Identifier(role), "TO", name, *_with(lacking, modern)])
         for number, grant in enumerate(have):
             change = {key: False for key, value in options.items() if not value and grant[key]}
