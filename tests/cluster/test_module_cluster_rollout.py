@@ -91,7 +91,7 @@ def test_what_does_not_mend_itself(place, name):
     assert words in result["msg"] and "What to do: " in result["msg"] and f"{kind} fail-{name}" in result["msg"]
     assert time.monotonic() - began < MINUTE + 15  # the module's own start on a busy machine
     # the others have the node for themselves
-    place.apply(kind, f"fail-{name}", replicas=0)
+    place.apply(kind, f"fail-{name}", **options, replicas=0)
 
 
 def test_a_quota(place):
