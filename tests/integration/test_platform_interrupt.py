@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from lib.platform import PORTS, Platform
 from lib.platform_interrupt import kill_in
 
 
@@ -75,3 +76,12 @@ def test_killed_changes_are_finished_by_the_next_run(platform):
     assert "6MB" not in conf.read_text(encoding="utf-8")
     platform.run().unchanged()
     platform.wait_until_up()
+
+
+def test_a_first_installation_that_was_killed_can_be_removed():
+    """Before there is a supervisor to ask, and while its packages are still being installed."""
+    killed = Platform.new(ports=PORTS + 600, name="mlops-killed")
+    kill_in(killed, "with the hashes of the lock file, of tools")
+    assert killed.data_dir.exists()
+    # raises what the playbook could not remove
+    killed.reset()
