@@ -41,6 +41,20 @@ def extensions():
             },
             "definitions": definitions,
         }
+    for name, properties in found["kinds_without_spec"].items():
+        api_version, kind = name.split()
+        schemas[name] = {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["apiVersion", "kind", "metadata", *properties],
+            "properties": {
+                "apiVersion": {"const": api_version},
+                "kind": {"const": kind},
+                "metadata": {"$ref": "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"},
+                **properties,
+            },
+            "definitions": definitions,
+        }
     return schemas
 
 

@@ -45,6 +45,7 @@ OPTIONS = {
     "odd secrets": {"password": render.ODD},
     "operator": {"postgresql_engine": "cloudnative_pg", "postgresql_instances": 3},
     "openshift, edge route": {"openshift": True, "mlflow_expose": "route"},
+    "openshift, image built there": {"openshift": True, "mlflow_expose": "route", "mlflow_build": True},
     "openshift, reencrypted route": {"openshift": True, "mlflow_expose": "route", "mlflow_route_termination": "reencrypt"},
 }
 
