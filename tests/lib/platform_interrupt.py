@@ -10,7 +10,6 @@ from lib import platform_proc as proc
 FIRST_INSTALLATION = (
     "with the hashes of the lock file, of tools",
     "Initialise the database cluster",
-    "with the hashes of the lock file, of mlflow",
     "Migrate both schemas",
 )
 
