@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,9 @@ def test_check_mode_on_an_empty_cluster(platform):
         pytest.skip("the platform was there already")
     run = platform.empty_check.ok()
     assert run.stats["changed"] > 0
-    # what it foresaw is what the first run did
-    missing = [task for task in run.changed if task not in platform.first_run.changed]
-    assert not missing, missing
+    # what it foresaw is what the first run did; a missing namespace cannot be asked, so another task stands in for applying objects
+    foreseen = Counter("Apply the objects" if task.startswith("Predict that a real run makes") else task for task in run.changed)
+    assert not foreseen - Counter(platform.first_run.changed)
 
 
 def test_first_run_was_verified(platform):

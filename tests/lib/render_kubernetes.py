@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from unittest import mock
 
 import yaml
 
@@ -114,12 +113,10 @@ def manifests(roles, only=COMPONENTS):
     """Return every object that the roles apply, complete: with namespace and labels, as the internal role's own expressions make them."""
     complete = roles.tasks("kubernetes_objects", "main.yml")[0]["ansible.builtin.set_fact"]["kubernetes_objects_wanted"]
     found = []
-    # the lookup copies all variables for each template, down to the last text, which is half of the time
-    with mock.patch("ansible.plugins.lookup.template.deepcopy", dict):
-        for role in only:
-            for call in calls(roles, role):
-                found += roles.template(complete, **call)
-                found += roles.value("kubernetes_objects_hidden", **call)
+    for role in only:
+        for call in calls(roles, role):
+            found += roles.template(complete, **call)
+            found += roles.value("kubernetes_objects_hidden", **call)
     if "postgresql" in only and roles.value("postgresql_engine") == "cloudnative_pg":
         # applied by itself: see tasks/deploy_cluster.yml
         task = next(task for task in flat(roles.tasks("postgresql", "deploy_cluster.yml")) if task["name"] == "Apply the Cluster")
