@@ -40,7 +40,7 @@ class H(http.server.BaseHTTPRequestHandler):
         self.send(64, [found.hexdigest().encode()])
 http.server.ThreadingHTTPServer(("", 8000), H).serve_forever()
 """
-SLEEP = ["sh", "-c", "trap 'exit 0' TERM; sleep 3600 & wait"]
+SLEEP = ("sh", "-c", "trap 'exit 0' TERM; sleep 3600 & wait")
 
 
 @contextlib.contextmanager

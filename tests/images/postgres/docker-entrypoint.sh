@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # What the entry point of docker.io/library/postgres does for its caller: makes an empty PGDATA from POSTGRES_USER, POSTGRES_PASSWORD,
 # POSTGRES_DB (each also as NAME_FILE), POSTGRES_INITDB_ARGS and POSTGRES_HOST_AUTH_METHOD, runs /docker-entrypoint-initdb.d, and then
 # becomes the server. As root it first becomes `postgres`; as a user without a name it lends one to PostgreSQL.
@@ -38,8 +38,9 @@ initialise() {
     echo '       You must specify POSTGRES_PASSWORD to a non-empty value for the superuser.' >&2
     exit 1
   fi
-  eval "set -- $POSTGRES_INITDB_ARGS"
-  initdb --username="$POSTGRES_USER" --pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD") "$@"
+  local arguments
+  eval "arguments=($POSTGRES_INITDB_ARGS)"
+  initdb --username="$POSTGRES_USER" --pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD") "${arguments[@]}"
   printf '\nhost all all all %s\n' "$POSTGRES_HOST_AUTH_METHOD" >>"$PGDATA/pg_hba.conf"
   PGUSER=$POSTGRES_USER pg_ctl -D "$PGDATA" -o "-c listen_addresses='' -p 5432" -w start
   local psql=(psql -v ON_ERROR_STOP=1 --no-psqlrc --username "$POSTGRES_USER") file
@@ -66,7 +67,7 @@ if [[ ${1:-} == postgres ]]; then
   chmod 00700 "$PGDATA" 2>/dev/null || true
   if [[ $(id -u) == 0 ]]; then
     chown -R postgres:postgres "$PGDATA" /var/run/postgresql
-    exec setpriv --reuid=postgres --regid=postgres --init-groups "$BASH_SOURCE" "$@"
+    exec setpriv --reuid=postgres --regid=postgres --init-groups "${BASH_SOURCE[0]}" "$@"
   fi
   lend_a_name
   [[ -s $PGDATA/PG_VERSION ]] || initialise
