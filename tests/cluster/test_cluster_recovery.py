@@ -50,14 +50,15 @@ def test_a_killed_backend_comes_back_and_mlflow_with_it(platform, component):
 
 
 def test_what_was_deleted_is_made_again_by_one_run(platform, data):
-    """The Deployment, a Service, a StatefulSet and MLflow's Secret at once; the given passwords and the data are the same."""
+    """The Deployment, a Service, a StatefulSet and all generated secrets at once; the given passwords and the data are the same."""
     core, apps, space = platform.cluster.core, platform.cluster.apps, platform.namespace
     before = platform.secrets()
     volumes = {claim.metadata.uid for claim in core.list_namespaced_persistent_volume_claim(space).items}
     apps.delete_namespaced_deployment("mlops-mlflow", space)
     apps.delete_namespaced_stateful_set("mlops-postgresql", space)
     core.delete_namespaced_service("mlops-object-store", space)
-    core.delete_namespaced_secret("mlops-mlflow-secrets", space)
+    for name in SECRETS:
+        core.delete_namespaced_secret(name, space)
     platform.run().ok()
     platform.wait_until_up()
     assert {claim.metadata.uid for claim in core.list_namespaced_persistent_volume_claim(space).items} == volumes
@@ -65,11 +66,3 @@ def test_what_was_deleted_is_made_again_by_one_run(platform, data):
     given = set(platform.variables) & set(before)
     assert {name: now[name] for name in given} == {name: before[name] for name in given}
     platform.run().unchanged()
-
-
-@pytest.mark.parametrize("name", [name for name in SECRETS if "mlflow" not in name])
-def test_a_deleted_secret_of_a_store_is_made_again(platform, data, name):
-    """Its generated values are lost: the run makes new ones, and everything that uses them takes them."""
-    platform.cluster.core.delete_namespaced_secret(name, platform.namespace)
-    platform.run().ok()
-    platform.wait_until_up()

@@ -103,8 +103,9 @@ class Load:
     `failures` holds what did not succeed, `written` the (key, step) of each metric that was acknowledged.
     """
 
-    def __init__(self, platform, clients=4):
-        self.platform = platform
+    def __init__(self, platform, clients=4, pause=0.02):
+        """Take the number of clients, and the seconds between two requests of one: the run that is tested needs the processor too."""
+        self.platform, self.pause = platform, pause
         self.stop = threading.Event()
         self.lock = threading.Lock()
         self.failures, self.written, self.done = [], [], 0
@@ -123,8 +124,7 @@ class Load:
 
     def client(self, number):
         client, step, began = self.platform.http(), 0, time.monotonic()
-        # a pause: the run that is tested needs the processor too
-        while not self.stop.wait(0.02):
+        while not self.stop.wait(self.pause):
             step += 1
             if number % 2:
                 client.close()  # every other client makes a new connection for each request
