@@ -46,7 +46,7 @@ class Cluster:
     def namespaces(self, prefix):
         return [one.metadata.name for one in self.core.list_namespace().items if one.metadata.name.startswith(prefix)]
 
-    def remove_namespace(self, name, timeout=120):
+    def remove_namespace(self, name, timeout=300):
         """Remove a namespace with all that is in it, and wait until it is gone."""
         try:
             self.core.delete_namespace(name, grace_period_seconds=0)
