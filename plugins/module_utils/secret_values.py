@@ -46,3 +46,26 @@ def wanted(name, spec, value):
 def generate(spec):
     """Return a new secret of the checked specification `spec` (see wanted()), from the operating system's random source."""
     return "".join(secrets.choice(CHARSETS[spec["charset"]]) for unused in range(int(spec["length"])))
+
+
+def all_wanted(names, given):
+    """Return wanted() of every secret in `names`, a dict of specifications, with its value in `given`. Raises SecretError."""
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise SecretError(f"given: {unknown} are not among the secrets {sorted(names)}")
+    return {name: wanted(name, spec, given.get(name)) for name, spec in names.items()}
+
+
+def exit_with(module, result, more=()):
+    """End an AnsibleModule with `result`: a diff that names what changed and shows none of it, and `more` lines of that kind."""
+    if module._diff:
+        lines = [f"{name}: generated" for name in result["generated"]]
+        lines += [f"{name}: replaced by the given value" for name in result["replaced"]]
+        result["diff"] = {"before": "", "after": "".join(f"{line}\n" for line in [*lines, *more])}
+    values = {*result["secrets"].values(), *(value for values in result["previous"].values() for value in values)}
+    if module.no_log:
+        # the values must reach the next task; no_log of this one keeps them from the output
+        module.no_log_values.difference_update(values)
+    else:
+        module.no_log_values.update(values)
+    module.exit_json(**result)

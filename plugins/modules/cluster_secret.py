@@ -137,7 +137,7 @@ forgotten:
 from ansible_collections.mlops.platform.plugins.module_utils.cluster import ClusterError, new_module
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_api import Cluster
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_secret import PREVIOUS, SecretKeeper
-from ansible_collections.mlops.platform.plugins.module_utils.secret_values import SecretError, wanted
+from ansible_collections.mlops.platform.plugins.module_utils.secret_values import SecretError, all_wanted, exit_with
 
 OPTIONS = {
     "name": {"type": "str", "required": True},
@@ -154,14 +154,13 @@ OPTIONS = {
 def specifications(params):
     """Return the checked specification of every secret. Raises SecretError."""
     names = params["secrets"]
-    for option in ("given", "forget_previous"):
-        unknown = sorted(set(params[option]) - set(names))
-        if unknown:
-            raise SecretError(f"{option}: {unknown} are not among the secrets {sorted(names)}")
+    unknown = sorted(set(params["forget_previous"]) - set(names))
+    if unknown:
+        raise SecretError(f"forget_previous: {unknown} are not among the secrets {sorted(names)}")
     for name in names:
         if name.endswith(PREVIOUS):
             raise SecretError(f"secret {name}: names that end in {PREVIOUS} are taken by earlier values; choose another")
-    return {name: wanted(name, spec, params["given"].get(name)) for name, spec in names.items()}
+    return all_wanted(names, params["given"])
 
 
 def main():
@@ -176,20 +175,9 @@ def main():
         module.fail_json(msg=str(error))
     except ClusterError as error:
         module.fail_json(msg=str(error))
-    labels = result.pop("labels_changed")
-    if module._diff:
-        lines = [f"{name}: generated" for name in result["generated"]]
-        lines += [f"{name}: replaced by the given value" for name in result["replaced"]]
-        lines += [f"{name}: earlier values removed" for name in result["forgotten"]]
-        lines += [f"label {name}: set" for name in labels]
-        result["diff"] = {"before": "", "after": "".join(f"{line}\n" for line in lines)}
-    values = {*result["secrets"].values(), *(value for values in result["previous"].values() for value in values)}
-    if module.no_log:
-        # the values must reach the next task; no_log of this one keeps them from the output
-        module.no_log_values.difference_update(values)
-    else:
-        module.no_log_values.update(values)
-    module.exit_json(**result)
+    more = [f"{name}: earlier values removed" for name in result["forgotten"]]
+    more += [f"label {name}: set" for name in result.pop("labels_changed")]
+    exit_with(module, result, more)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ import pwd
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mlops.platform.plugins.module_utils.host_paths import hold, replace_file
-from ansible_collections.mlops.platform.plugins.module_utils.secret_values import SecretError, generate, wanted
+from ansible_collections.mlops.platform.plugins.module_utils.secret_values import SecretError, all_wanted, exit_with, generate
 
 
 def read(path):
@@ -180,13 +180,9 @@ def main():
         },
         supports_check_mode=True,
     )
-    names, given = module.params["secrets"], module.params["given"]
     owner = module.params["owner"]
     try:
-        unknown = sorted(set(given) - set(names))
-        if unknown:
-            raise SecretError(f"given: {unknown} are not among the secrets {sorted(names)}")
-        specs = {name: wanted(name, spec, given.get(name)) for name, spec in names.items()}
+        specs = all_wanted(module.params["secrets"], module.params["given"])
         uid = pwd.getpwnam(owner).pw_uid if owner else -1
         result = keep(module.params["directory"], specs, uid, module.check_mode)
     except SecretError as error:
@@ -195,15 +191,7 @@ def main():
         module.fail_json(msg=f"owner: there is no user {owner!r} on this host; create it first")
     except (OSError, UnicodeDecodeError) as error:
         module.fail_json(msg=f"cannot keep the secrets in {module.params['directory']}: {error}")
-    if module._diff:
-        names = [f"{n}: generated" for n in result["generated"]] + [f"{n}: replaced by the given value" for n in result["replaced"]]
-        result["diff"] = {"before": "", "after": "".join(f"{line}\n" for line in names)}
-    if module.no_log:
-        # the values must reach the next task; no_log of this one keeps them from the output
-        module.no_log_values.clear()
-    else:
-        module.no_log_values.update([*result["secrets"].values(), *(value for values in result["previous"].values() for value in values)])
-    module.exit_json(**result)
+    exit_with(module, result)
 
 
 if __name__ == "__main__":
