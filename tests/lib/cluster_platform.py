@@ -17,8 +17,8 @@ from kubernetes.client.rest import ApiException
 
 from lib import platform_clients as clients
 from lib.platform_proc import wait_until
-from lib.platform_run import ROOT, Playbook
-from lib.platform_secrets import as_variables, given_secrets
+from lib.platform_run import ROOT, start
+from lib.platform_secrets import given_secrets
 
 INVENTORY = ROOT / "inventories" / "kubernetes"
 SECRETS = ("mlops-postgresql-secrets", "mlops-object-store-secrets", "mlops-mlflow-secrets")
@@ -103,19 +103,10 @@ class ClusterPlatform:
 
     # -- runs
 
-    def start(self, playbook="site.yml", *arguments, check=False, diff=False, tags=None, extra=None, env=None):
-        """Start a playbook and return it while it runs. `extra`: variables of this run alone."""
-        kept = self.scratch / "state.json"
-        kept.touch(mode=0o600)
-        kept.write_text(json.dumps(self.variables), encoding="utf-8")
-        given = self.scratch / f"variables-{secrets.token_hex(4)}.yml"
-        given.touch(mode=0o600)
-        given.write_text(as_variables({**self.variables, **(extra or {})}), encoding="utf-8")
-        options = ["-i", INVENTORY, "-e", f"@{given}", *arguments]
-        options += ["--check"] if check else []
-        options += ["--diff"] if diff else []
-        options += ["--tags", tags] if tags else []
-        return Playbook(self.scratch, playbook, options, {"KUBECONFIG": "/nonexistent", **(env or {})})
+    def start(self, playbook="site.yml", *arguments, env=None, **options):
+        """Start a playbook and return it while it runs; `options` are those of lib.platform_run.start()."""
+        env = {"KUBECONFIG": "/nonexistent", **(env or {})}
+        return start(self.scratch, self.variables, playbook, "-i", INVENTORY, *arguments, env=env, **options)
 
     def run(self, playbook="site.yml", *arguments, timeout=900, **options):
         """Run a playbook to its end and return the Run."""

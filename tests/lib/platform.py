@@ -16,8 +16,8 @@ from pathlib import Path
 
 from lib import platform_clients as clients
 from lib import platform_proc as proc
-from lib.platform_run import ROOT, Playbook
-from lib.platform_secrets import as_variables, given_secrets
+from lib.platform_run import ROOT, start
+from lib.platform_secrets import given_secrets
 
 USER = "mlops-test"
 # below the ports that the kernel gives to outgoing connections, far from the defaults. SeaweedFS takes each of its ports + 10000 too: odd
@@ -79,19 +79,9 @@ class Platform:
 
     # -- runs
 
-    def start(self, playbook="site.yml", *arguments, check=False, diff=False, tags=None, extra=None, env=None):
-        """Start a playbook and return it while it runs. `extra`: variables of this run alone."""
-        kept = self.scratch / "state.json"
-        kept.touch(mode=0o600)
-        kept.write_text(json.dumps(self.variables), encoding="utf-8")
-        given = self.scratch / f"variables-{secrets.token_hex(4)}.yml"
-        given.touch(mode=0o600)
-        given.write_text(as_variables({**self.variables, **(extra or {})}), encoding="utf-8")
-        options = ["-e", f"@{given}", *arguments]
-        options += ["--check"] if check else []
-        options += ["--diff"] if diff else []
-        options += ["--tags", tags] if tags else []
-        return Playbook(self.scratch, playbook, options, env)
+    def start(self, playbook="site.yml", *arguments, **options):
+        """Start a playbook and return it while it runs; `options` are those of lib.platform_run.start()."""
+        return start(self.scratch, self.variables, playbook, *arguments, **options)
 
     def run(self, playbook="site.yml", *arguments, timeout=1800, **options):
         """Run a playbook to its end and return the Run."""

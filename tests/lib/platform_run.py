@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from lib.platform_secrets import as_variables
 
 ROOT = Path(__file__).resolve().parents[2]
 CALLBACKS = Path(__file__).with_name("platform_callbacks")
@@ -138,3 +141,21 @@ class Playbook:
             raise
         seconds = time.monotonic() - self.started
         return Run(self.process.returncode, self.output_file.read_text(encoding="utf-8", errors="replace"), self.events(), seconds)
+
+
+def start(scratch, variables, playbook, *arguments, check=False, diff=False, tags=None, extra=None, env=None):
+    """Start a playbook with `variables`, which are kept in scratch/state.json, and return it while it runs.
+
+    `extra`: variables of this run alone.
+    """
+    kept = scratch / "state.json"
+    kept.touch(mode=0o600)
+    kept.write_text(json.dumps(variables), encoding="utf-8")
+    given = scratch / f"variables-{secrets.token_hex(4)}.yml"
+    given.touch(mode=0o600)
+    given.write_text(as_variables({**variables, **(extra or {})}), encoding="utf-8")
+    options = [*arguments, "-e", f"@{given}"]
+    options += ["--check"] if check else []
+    options += ["--diff"] if diff else []
+    options += ["--tags", tags] if tags else []
+    return Playbook(scratch, playbook, options, env)
