@@ -6,6 +6,7 @@ import time
 
 import pytest
 from lib.cluster_pods import IMAGE, Workloads, own_namespace
+from lib.platform_proc import wait_until
 
 MINUTE = 60
 
@@ -97,6 +98,9 @@ def test_what_does_not_mend_itself(place, name):
 def test_a_quota(place):
     place.cluster.core.create_namespaced_resource_quota(place.namespace, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}})
     try:
+        # until its controller has counted, admission says "status unknown for quota" in place of "exceeded quota"
+        read = place.cluster.core.read_namespaced_resource_quota
+        wait_until("the quota is counted", lambda: read("none", place.namespace).status.hard, timeout=MINUTE)
         place.apply("StatefulSet", "quota")
         text = place.rollout("StatefulSet", "quota")["msg"]
         assert "exceeded quota: none" in text and "mlops_resource_quota" in text
