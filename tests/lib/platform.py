@@ -106,11 +106,16 @@ class Platform:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             there = installed and self.data_dir.exists()
+            grpc = {
+                str(value + 10000) for name, value in self.variables.items() if name.startswith("object_store_") and name.endswith("_port")
+            }
+            sockets = [path for path in Path("/tmp").glob("seaweedfs-*-grpc-*.sock") if path.stem.rpartition("-")[2] in grpc]
             shutil.rmtree(self.data_dir, ignore_errors=True)
             shutil.rmtree(self.scratch, ignore_errors=True)
         assert problem is None, f"playbooks/reset.yml failed:\n{problem}"
         assert not left, f"playbooks/reset.yml left processes: {list(left.values())}"
         assert not there, f"playbooks/reset.yml left {self.data_dir}"
+        assert not sockets, f"playbooks/reset.yml left {sockets}"
 
     # -- what it is
 

@@ -202,8 +202,10 @@ def main() -> int:
         say(f"stopped ({exc}); every process that the tests started has been ended")
         return 130
     finally:
-        for command in leftovers.end_descendants():
-            say(f"a test left a process behind, which was ended: {command}")
+        # a platform that is to be kept is such processes
+        if not {"MLOPS_TEST_KEEP", "MLOPS_TEST_DATA_DIR"} & set(os.environ):
+            for command in leftovers.end_descendants():
+                say(f"a test left a process behind, which was ended: {command}")
     # the preparation is no test: it is told of when it failed
     return summary(tiers + [tier for tier in background if tier.count("failed")], time.monotonic() - start)
 

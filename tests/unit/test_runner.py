@@ -125,6 +125,19 @@ def test_a_process_that_a_test_left_is_ended_and_named(run, tmp_path):
     assert alive(marker) == []
 
 
+def test_a_platform_that_is_to_be_kept_is_not_ended(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLOPS_TEST_KEEP", "1")
+    marker = f"kept-{tmp_path.name}-{os.getpid()}"
+    spawn = f"import subprocess\nsubprocess.Popen(['sh', '-c', 'sleep 300; : {marker}'], start_new_session=True)\n"
+    try:
+        done = run({"unit": spawn + "with results.test('a'): pass\n"})
+        assert done.returncode == 0 and "left a process behind" not in done.stdout
+        assert alive(marker)
+    finally:
+        for pid in alive(marker):
+            os.kill(pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_everything(tmp_path, number):
     marker = f"stop-{tmp_path.name}-{os.getpid()}"

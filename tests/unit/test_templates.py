@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -276,6 +278,25 @@ def test_scripts_of_the_object_store_are_shell(roles, script):
     text = roles.render("object_store", script)
     assert text.startswith("#!/bin/sh\n")
     assert subprocess.run(["/bin/sh", "-n"], input=text, text=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user, which root alone can")
+def test_a_socket_of_another_user_is_told_before_seaweedfs_waits_for_it_for_ever(tmp_path):
+    ports = {
+        f"object_store_{part}_port": 40000 + os.getpid() % 10000 + number for number, part in enumerate(("s3", "filer", "master", "volume"))
+    }
+    (tmp_path / "seaweedfs").mkdir()
+    script = platform(mlops_host={**HOST, "data_dir": str(tmp_path)}, **ports).render("object_store", "seaweedfs-before-start.sh.j2")
+    socket = Path(f"/tmp/seaweedfs-master-grpc-{ports['object_store_master_port'] + 10000}.sock")
+    socket.touch()
+    try:
+        os.chown(socket, 65534, 65534)
+        done = subprocess.run(["/bin/sh"], input=script, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        socket.unlink()
+    assert done.returncode == 1
+    assert f"{socket} belongs to nobody" in done.stderr and "object_store_*_port" in done.stderr
+    assert f"seaweedfs-s3-grpc-{ports['object_store_s3_port'] + 10000}.sock\n" in (tmp_path / "seaweedfs" / "sockets").read_text()
 
 
 # --- the entry point ---------------------------------------------------------------------------------------------------------------------
