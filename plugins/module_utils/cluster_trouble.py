@@ -22,7 +22,10 @@ WAITING = {
     "RunContainerError": ("config", 15, "the node cannot start the container: check its command and volumes, and the message"),
 }
 NO_ROOM = "add nodes, free some, or lower the requests, mlops_node_selector or the anti-affinity that the message names"
+# what the server says of a new quota until its controller has counted what is there: seconds that this may last
+UNCOUNTED, UNCOUNTED_GRACE = "status unknown for quota", 60
 REFUSED = {
+    UNCOUNTED: "ask for the quota's status: kube-controller-manager's quota controller has not counted it",
     "exceeded quota": "raise the namespace's ResourceQuota (mlops_resource_quota), or lower replicas, requests and limits",
     "must specify": "the namespace's ResourceQuota wants limits that the pod lacks: set them, or a LimitRange (mlops_limit_range)",
     "per Container is": "the namespace's LimitRange refuses the pod's requests or limits: change one of them (mlops_limit_range)",
@@ -141,4 +144,4 @@ def in_events(pod, events, claims):
 def refused(message, name):
     """Return the trouble of a workload whose pods the server does not even take."""
     remedy = next((words for part, words in REFUSED.items() if part in message), "change what the message names")
-    return Trouble("create", "FailedCreate", message, remedy, 10, "", "", (name,))
+    return Trouble("create", "FailedCreate", message, remedy, UNCOUNTED_GRACE if UNCOUNTED in message else 10, "", "", (name,))
