@@ -69,9 +69,9 @@ def cluster(version="1.32", password="a given one", openshift=False, **overrides
     }
     roles = Roles("kubernetes_objects", *COMPONENTS, **{**facts, **overrides})
     more = ROOT / "roles" / "mlflow" / "vars" / "kubernetes.yml"
-    roles.variables = {**roles.loader.load_from_file(str(more), trusted_as_template=True), **roles.variables}
+    roles.variables = {**roles.load(more), **roles.variables}
     # what wins over defaults and vars/main.yml is the file of the cluster, and over that a user
-    roles.variables.update({**roles.loader.load_from_file(str(more), trusted_as_template=True), **facts, **overrides})
+    roles.variables.update({**roles.load(more), **facts, **overrides})
     for role, name in (("postgresql", "facts_kubernetes.yml"), ("object_store", "facts.yml")):
         set_facts(roles, roles.tasks(role, name), overrides)
     return roles
