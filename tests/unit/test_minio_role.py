@@ -35,36 +35,17 @@ def api():
 
 
 @pytest.fixture
-def configure(tmp_path, minio, api):
-    """Return a function that runs tasks/configure.yml from `start` on and returns (exit code, output, number of changes)."""
+def play(tmp_path, api):
+    """Return a function that runs a file of the role's tasks with some facts and returns (exit code, output, number of changes)."""
 
-    def run(*options, start="Keep what MLflow may do", previous=(), **given):
-        secrets = {"object_store_mlflow_access_key": KEY, "object_store_mlflow_secret_key": SECRET}
-        secrets |= {"object_store_admin_access_key": ROOT_USER, "object_store_admin_secret_key": ROOT_PASSWORD, **given}
-        facts = {
-            "mlops_substrate": "kubernetes",
-            "object_store_engine": "minio",
-            "object_store_control_url": minio.url,
-            "object_store_secrets": {
-                "secrets": secrets,
-                "previous": {"object_store_mlflow_access_key": list(previous)} if previous else {},
-            },
-            "object_store_endpoint": {
-                "region": "us-east-1",
-                "access_key": secrets["object_store_mlflow_access_key"],
-                "secret_key": secrets["object_store_mlflow_secret_key"],
-            },
-            "object_store_admin": {"access_key": ROOT_USER, "secret_key": ROOT_PASSWORD},
-        }
-        role = {"name": "mlops.platform.object_store", "tasks_from": "configure"}
-        # common: the variables that every role finds
-        play = {"hosts": "localhost", "gather_facts": False, "tasks": [{"ansible.builtin.import_role": role}]}
-        (tmp_path / "play.yml").write_text(yaml.dump([play]), encoding="utf-8")
+    def run(file, facts, *options):
+        role = {"name": "mlops.platform.object_store", "tasks_from": file}
+        book = {"hosts": "localhost", "gather_facts": False, "tasks": [{"ansible.builtin.import_role": role}]}
+        (tmp_path / "play.yml").write_text(yaml.dump([book]), encoding="utf-8")
         (tmp_path / "given.yml").write_text(as_variables(facts), encoding="utf-8")
         (tmp_path / "ansible.cfg").touch()
-        command = [Path(sys.executable).with_name("ansible-playbook"), "play.yml", "-e", "@given.yml", "--start-at-task", start, *options]
         done = subprocess.run(
-            command,
+            [Path(sys.executable).with_name("ansible-playbook"), "play.yml", "-e", "@given.yml", *options],
             capture_output=True,
             text=True,
             check=False,
@@ -79,9 +60,33 @@ def configure(tmp_path, minio, api):
             },
         )
         output = done.stdout + done.stderr
-        assert SECRET not in output and ROOT_PASSWORD not in output and json.dumps(SECRET) not in output
         found = re.search(r"changed=(\d+)", output)
         return done.returncode, output, int(found[1]) if found else None
+
+    return run
+
+
+@pytest.fixture
+def configure(play, minio):
+    """Return a function that runs tasks/configure.yml from `start` on, see play(); its output must show no secret."""
+
+    def run(*options, start="Keep what MLflow may do", previous=()):
+        secrets = {"object_store_mlflow_access_key": KEY, "object_store_mlflow_secret_key": SECRET}
+        secrets |= {"object_store_admin_access_key": ROOT_USER, "object_store_admin_secret_key": ROOT_PASSWORD}
+        facts = {
+            "mlops_substrate": "kubernetes",
+            "object_store_engine": "minio",
+            "object_store_control_url": minio.url,
+            "object_store_secrets": {
+                "secrets": secrets,
+                "previous": {"object_store_mlflow_access_key": list(previous)} if previous else {},
+            },
+            "object_store_endpoint": {"region": "us-east-1", "access_key": KEY, "secret_key": SECRET},
+            "object_store_admin": {"access_key": ROOT_USER, "secret_key": ROOT_PASSWORD},
+        }
+        code, output, changed = play("configure", facts, "--start-at-task", start, *options)
+        assert SECRET not in output and ROOT_PASSWORD not in output and json.dumps(SECRET) not in output
+        return code, output, changed
 
     return run
 
@@ -137,3 +142,118 @@ def test_minio_that_takes_no_writes_yet_is_waited_for(configure, minio):
     assert code != 0
     assert "Make the bucket of MLflow's artifacts" in output
     assert re.search(r"Wait until enough of the drives are there for a write\] \*+\s+ok:", output), output
+
+
+# --- a pool's nodes restart together -----------------------------------------------------------------------------------------------------
+
+NAME = "mlops-object-store"
+LABELS = {
+    f"app.kubernetes.io/{key}": value for key, value in {"name": "object-store", "instance": "mlops", "component": "object-store"}.items()
+}
+PODS = "/api/v1/namespaces/mlops/pods"
+
+
+class Pool:
+    """A StatefulSet of four nodes whose pods are replaced when they are deleted, in an API server; `deleted` are their names, in order."""
+
+    def __init__(self, api, revisions):
+        self.revisions, self.deleted, self.made = revisions, [], 0
+        verbs = {"namespaced": True, "verbs": ["get", "list", "delete", "patch"]}
+        self.uids = {number: f"old-{number}" for number in range(4)}
+        api.answers |= {
+            "/version": {"major": "1", "minor": "20", "gitVersion": "v1.20.15"},
+            "/api": {"kind": "APIVersions", "versions": ["v1"]},
+            "/apis": {"kind": "APIGroupList", "groups": [self.group("apps")]},
+            "/apis/apps": self.group("apps"),
+            "/api/v1": {
+                "kind": "APIResourceList",
+                "groupVersion": "v1",
+                "resources": [{"name": "pods", "singularName": "", "kind": "Pod", **verbs}],
+            },
+            "/apis/apps/v1": {
+                "kind": "APIResourceList",
+                "groupVersion": "apps/v1",
+                "resources": [{"name": "statefulsets", "singularName": "", "kind": "StatefulSet", **verbs}],
+            },
+            f"/apis/apps/v1/namespaces/mlops/statefulsets/{NAME}": self.stateful_set,
+            PODS: lambda _asked: {
+                "kind": "PodList",
+                "apiVersion": "v1",
+                "metadata": {},
+                "items": [self.pod(number) for number in range(4)],
+            },
+            "/api/v1/namespaces/mlops/events": {"kind": "EventList", "items": []},
+        }
+        for number in range(4):
+            api.answers[f"GET {PODS}/{NAME}-{number}"] = lambda _asked, number=number: self.pod(number)
+            api.answers[f"DELETE {PODS}/{NAME}-{number}"] = lambda asked, number=number: self.delete(number, asked)
+
+    @staticmethod
+    def group(name):
+        version = {"groupVersion": f"{name}/v1", "version": "v1"}
+        return {"kind": "APIGroup", "name": name, "versions": [version], "preferredVersion": version}
+
+    def stateful_set(self, _asked):
+        status = {"observedGeneration": 2, "updateRevision": "new", "currentRevision": "old", "replicas": 4, "readyReplicas": 4}
+        return {
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": {"name": NAME, "namespace": "mlops", "uid": "the-set", "generation": 2},
+            "spec": {"replicas": 4, "selector": {"matchLabels": LABELS}, "updateStrategy": {"type": "OnDelete"}},
+            "status": {**status, "updatedReplicas": self.revisions.count("new")},
+        }
+
+    def pod(self, number):
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": f"{NAME}-{number}",
+                "namespace": "mlops",
+                "uid": self.uids[number],
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "labels": {**LABELS, "controller-revision-hash": self.revisions[number]},
+                "ownerReferences": [{"kind": "StatefulSet", "name": NAME, "uid": "the-set"}],
+            },
+            "spec": {"containers": []},
+            "status": {"phase": "Running"},
+        }
+
+    def delete(self, number, asked):
+        found = self.pod(number)
+        if asked.query.get("dryRun"):
+            return found
+        self.deleted.append(f"{NAME}-{number}")
+        self.revisions[number], self.uids[number] = "new", f"new-{number}"
+        return found
+
+
+@pytest.fixture
+def restart(play):
+    """Return a function that runs tasks/minio_restart.yml and returns (exit code, output, number of changes)."""
+
+    def run(*options):
+        facts = {
+            "mlops_substrate": "kubernetes",
+            "object_store_engine": "minio",
+            "object_store_minio": {"replicas": 4},
+            "object_store_wait_timeout": 5,
+        }
+        return play("minio_restart", facts, *options)
+
+    return run
+
+
+def test_the_nodes_that_are_left_behind_are_restarted_at_once(restart, api):
+    pool = Pool(api, ["old", "old", "new", "old"])
+    code, output, changed = restart("--check")
+    assert (code, changed, pool.deleted) == (0, 1, []), output
+    code, output, changed = restart()
+    assert (code, changed) == (0, 1), output
+    assert pool.deleted == [f"{NAME}-{number}" for number in (0, 1, 3)]
+    # between the first and the last deletion nothing was waited for
+    calls = [f"{one.method} {one.path}" for one in api.asked]
+    first, last = calls.index(f"DELETE {PODS}/{NAME}-0"), calls.index(f"DELETE {PODS}/{NAME}-3")
+    assert not [call for call in calls[first:last] if "statefulsets" in call]
+    code, output, changed = restart()
+    assert (code, changed, len(pool.deleted)) == (0, 0, 3), output
