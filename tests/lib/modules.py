@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).resolve().parents[2]
 _RUNNER = """
@@ -39,3 +44,13 @@ def run_module(name, args, *, check=False, diff=False, env=None):
     if done.stderr:
         result["stderr"] = done.stderr
     return result
+
+
+def run_in_process(name, args, *, check=False, diff=False):
+    """Run module `name` as run_module() does, but in this process, which is a hundred times faster. Warnings may be missing."""
+    main = importlib.import_module(f"ansible_collections.mlops.platform.plugins.modules.{name}").main
+    printed = io.StringIO()
+    arguments = dict(args, _ansible_check_mode=check, _ansible_diff=diff)
+    with patch_module_args(arguments), contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        main()
+    return json.loads(printed.getvalue().strip().splitlines()[-1])

@@ -23,6 +23,7 @@ EXTERNAL = {
     "object_store_external_url": "https://s3.example.com",
     "object_store_external_ca": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
 }
+MINIO = {"object_store_engine": "minio", "object_store_image": "registry.example.com/minio@sha256:" + "0f" * 32}
 CLUSTER = {
     "mlops_resource_quota": {"pods": "20"},
     "mlops_limit_range": {"max": {"memory": "4Gi"}},
@@ -42,6 +43,16 @@ OPTIONS = {
     "loadbalancer": {"mlflow_expose": "loadbalancer", "mlflow_service_annotations": {"a.example.com/b": "c"}},
     "loadbalancer, certificate given": {"mlflow_expose": "loadbalancer", "mlflow_tls_secret": "a-secret"},
     "external services": EXTERNAL,
+    "minio, one node of one drive": MINIO,
+    "minio, 4 nodes": {**MINIO, "object_store_minio": {"replicas": 4, "drives_per_node": 1}},
+    "minio, 4 nodes of 4 drives": {**MINIO, "object_store_minio": {"replicas": 4, "drives_per_node": 4}, "mlops_storage_class": "standard"},
+    "openshift, minio": {**MINIO, "openshift": True, "mlflow_expose": "route"},
+    "openshift, minio, 4 nodes of 4 drives": {
+        **MINIO,
+        "openshift": True,
+        "mlflow_expose": "route",
+        "object_store_minio": {"replicas": 4, "drives_per_node": 4},
+    },
     "odd secrets": {"password": render.ODD},
     "operator": {"postgresql_engine": "cloudnative_pg", "postgresql_instances": 3},
     "openshift, edge route": {"openshift": True, "mlflow_expose": "route"},

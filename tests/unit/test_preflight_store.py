@@ -1,0 +1,133 @@
+"""The rules of roles/preflight about the object store's engine in a cluster, and about what earlier runs deployed."""
+
+from __future__ import annotations
+
+import pytest
+from lib.render import Roles
+
+IMAGE = "registry.example.com/minio@sha256:" + "0f" * 32
+CLUSTER = {"git_version": "v1.32.1", "openshift": False, "apis": {}, "server": "https://cluster.example.com:6443"}
+NOTE = "mlops.platform/minio-pool"
+
+
+def problems(substrate="kubernetes", deployed=None, **overrides):
+    """Return (what, remedy) of the rules that are broken; `deployed` are the annotations of the StatefulSets that are there."""
+    found = {"cluster": {**CLUSTER, "openshift": substrate == "openshift"}, "problems": []}
+    host = {"host": {"root": False, "service_manager": "supervisor"}, "problems": []}
+    store = {"resources": [{"metadata": {"name": "mlops-object-store", **one}} for one in deployed or []]}
+    given = {"mlops_substrate": substrate, "preflight_cluster": found, "preflight_host": host, "preflight_store": store}
+    given |= {} if substrate == "local" else {"postgresql_engine": "statefulset", "mlflow_expose": "cluster"}
+    roles = Roles("postgresql", "object_store", "ingress", "mlflow", "preflight", **{**given, **overrides})
+    return [(rule["what"], rule["remedy"]) for rule in roles.value("preflight_found")]
+
+
+def minio(replicas=1, drives=1, **overrides):
+    shape = {"replicas": replicas, "drives_per_node": drives}
+    return {"object_store_engine": "minio", "object_store_image": IMAGE, "object_store_minio": shape, **overrides}
+
+
+def told(words, **overrides):
+    """Assert that there is one problem and that it names `words`."""
+    found = problems(**overrides)
+    assert len(found) == 1, found
+    assert words in " ".join(found[0]) and found[0][1]
+
+
+@pytest.mark.parametrize("substrate", ["kubernetes", "openshift"])
+def test_what_is_right_is_accepted(substrate):
+    assert problems(substrate) == []
+    assert problems(substrate, **minio()) == []
+    keys = {"object_store_admin_access_key": "abc", "object_store_admin_secret_key": "12345678", "object_store_mlflow_access_key": "abd"}
+    assert problems(substrate, **minio(**keys)) == []
+
+
+def test_a_host_has_no_minio():
+    (what, remedy) = problems("local", **minio())[0]
+    assert what == "object_store_engine is minio, which mlops_substrate local does not have" and "seaweedfs" in remedy
+    assert len(problems("local", **minio())) == 1
+
+
+@pytest.mark.parametrize("image", ["", "quay.io/minio/minio:latest", "quay.io/minio/minio@sha256:abc", "a b@sha256:" + "0f" * 32])
+def test_minios_image_needs_a_digest(image):
+    told("sha256:DIGEST", **minio(object_store_image=image))
+
+
+def test_the_default_image_is_not_minios():
+    """Without one of the user's there is none: not the other engine's."""
+    given = minio()
+    del given["object_store_image"]
+    told("object_store_image is empty", **given)
+
+
+def in_sets(nodes, drives):
+    """Whether MinIO finds a size for its sets: getSetIndexes() and possibleSetCountsWithSymmetry() in cmd/endpoint-ellipses.go."""
+    total, counted = nodes * drives, nodes if nodes > 1 else drives
+    sizes = [size for size in range(2, 17) if total % size == 0]
+    return total == 1 or any(counted % size == 0 if counted > size else size % counted == 0 for size in sizes)
+
+
+SHAPES = [(nodes, drives) for nodes in (1, 2, 3, 4, 13, 16, 17, 18, 34, 38) for drives in (1, 2, 3, 4, 17, 34)]
+
+
+def test_the_shapes_of_a_pool():
+    """Those that MinIO's own algorithm accepts, but for two and three drives in all."""
+    roles = Roles("object_store", "preflight", preflight_cluster={"cluster": CLUSTER}, **minio())
+    wrong = []
+    for nodes, drives in SHAPES:
+        expected = nodes * drives not in (2, 3) and in_sets(nodes, drives)
+        broken = roles.value(
+            "preflight_rules_store[1:3] | rejectattr('good') | list", object_store_minio={"replicas": nodes, "drives_per_node": drives}
+        )
+        if (broken == []) != expected:
+            wrong.append((nodes, drives))
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "drives", "words"), [(2, 1, "four"), (1, 3, "four"), (0, 4, "four"), (4, 0, "four"), (17, 4, "evenly"), (1, 19, "evenly")]
+)
+def test_a_shape_that_cannot_be_is_told(nodes, drives, words):
+    told(words, **minio(nodes, drives))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("object_store_admin_access_key", "ab"),
+        ("object_store_mlflow_access_key", "a=b"),
+        ("object_store_mlflow_access_key", "a,b"),
+        ("object_store_admin_access_key", "abc "),
+        ("object_store_admin_secret_key", "1234567"),
+        # MinIO takes blanks off the ends of what a file holds
+        ("object_store_admin_secret_key", " 12345678"),
+        ("object_store_mlflow_secret_key", "12345678 "),
+    ],
+)
+def test_keys_that_minio_does_not_take(name, value):
+    told(name, **minio(**{name: value}))
+    assert value.strip() not in str(problems(**minio(**{name: value}))) or "access" in name
+
+
+def test_mlflow_is_not_the_administrator():
+    told("are the same", **minio(object_store_admin_access_key="abc", object_store_mlflow_access_key="abc"))
+
+
+def test_a_shape_never_changes():
+    there = [{"annotations": {NOTE: "4x1", "a": "b"}}]
+    assert problems(deployed=there, **minio(4, 1)) == []
+    told("4x1 is deployed", deployed=there, **minio(8, 1))
+    told("4x1 is deployed", deployed=there, **minio(4, 2))
+
+
+def test_an_engine_does_not_take_over_what_another_has_stored():
+    told("another engine", deployed=[{}], **minio())
+    told("another engine", deployed=[{"annotations": {"a": "b"}}], **minio())
+    told("has MinIO's object store", deployed=[{"annotations": {NOTE: "1x1"}}])
+    assert problems(deployed=[{"annotations": {"a": "b"}}]) == []
+    assert problems(deployed=[{}, {}]) == []
+
+
+@pytest.mark.parametrize("answer", [{}, {"failed": True, "msg": "out of reach"}, {"skipped": True}])
+def test_a_server_that_does_not_answer_is_no_other_problem(answer):
+    assert problems(preflight_store=answer) == []
+    assert problems(preflight_store=answer, **minio()) == []
