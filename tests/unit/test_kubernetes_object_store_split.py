@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import fnmatch
 import functools
+import json
 import re
 import shutil
 import subprocess
@@ -114,6 +116,13 @@ def test_copies_are_asked_for_at_every_place(code, copies):
     assert any(f"-s3 {NAME}-s3.mlops.svc:8333" in line for line in lines)
 
 
+@pytest.mark.parametrize("filers, each", [(1, 20), (2, 10), (4, 5), (20, 2)])
+def test_filers_share_the_connections_that_the_database_keeps_for_them(filers, each):
+    text = base64.b64decode(objects(object_store_replicas={"filer": filers})["Secret", NAME]["data"]["filer.toml"])
+    found = tomllib.loads(text.decode())["postgres2"]
+    assert (found["connection_max_open"], found["connection_max_idle"]) == (each, min(each, 5))
+
+
 def test_what_has_no_login_is_off():
     found = defaults()
     assert "-disableHttp" in command(found, "master") and "-disableHttp" in command(found, "filer")
@@ -164,10 +173,16 @@ def test_claims_of_volume_servers_grow_and_the_template_stays():
     claims = {name: one["spec"] for (kind, name), one in found.items() if kind == "PersistentVolumeClaim"}
     assert set(claims) == {f"data-{NAME}-volume-{number}" for number in range(2)}
     assert all(spec["resources"]["requests"]["storage"] == "50Gi" and spec["storageClassName"] == "fast" for spec in claims.values())
-    first = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "20Gi"}}, "volumeMode": "Filesystem"}
-    there = {"resources": [{"spec": {"volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": first}]}}]}
-    for given, wanted in (({}, claims[f"data-{NAME}-volume-0"]), ({"object_store_volume_servers": there}, first)):
-        more = {"object_store_storage_size": "50Gi", "mlops_storage_class": "fast", **given}
+    first = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "20480Mi"}}}
+    applied = json.dumps({"spec": {"volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": first}]}})
+    # as the server tells it: with what it adds, and in its own spelling
+    live = {**first, "resources": {"requests": {"storage": "20Gi"}}, "volumeMode": "Filesystem"}
+    there = {
+        "metadata": {"annotations": {"a": "b", "kubectl.kubernetes.io/last-applied-configuration": applied}},
+        "spec": {"volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": live}]},
+    }
+    for given, wanted in (([], claims[f"data-{NAME}-volume-0"]), ([there], first)):
+        more = {"object_store_storage_size": "50Gi", "mlops_storage_class": "fast", "object_store_volume_servers": {"resources": given}}
         templates = objects(**more)["StatefulSet", f"{NAME}-volume"]["spec"]["volumeClaimTemplates"]
         assert [(one["metadata"]["name"], one["spec"]) for one in templates] == [("data", wanted)]
 
