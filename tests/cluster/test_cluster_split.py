@@ -8,11 +8,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import threading
 import time
+from collections import Counter
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
+from kubernetes.stream import stream
 from lib import platform_attack, platform_attempts
 from lib import platform_clients as clients
 from lib.cluster_platform import ClusterPlatform, explained, settled
@@ -160,12 +163,22 @@ def test_no_part_lets_a_stranger_in(split, monkeypatch):
     assert s3(split).get_object(Bucket=BUCKET, Key=key)["Body"].read().decode() == marker * 20
 
 
-def test_every_object_is_on_two_volume_servers(split):
-    """The first copy may lie anywhere; with any one server gone, all is still read. So each server is taken away once, below."""
+def weed_shell(platform, question):
+    """Ask SeaweedFS's own shell, in a master's pod."""
+    command = ["sh", "-c", f"echo '{question}' | sh /etc/seaweedfs/weed-shell.sh"]
+    call, pod = platform.cluster.core.connect_get_namespaced_pod_exec, f"{NAME}-master-0"
+    return stream(call, pod, platform.namespace, command=command, stderr=True, stdin=False, stdout=True, tty=False)
+
+
+def test_blobs_are_synced_and_every_volume_of_the_bucket_is_on_two_servers(split):
     with Writer(split) as writer:
         writer.more(10)
     assert not writer.failures, writer.failures[:5]
     assert not writer.damaged()
+    assert '"fsync":true' in "".join(weed_shell(split, "fs.configure").split())
+    listed = weed_shell(split, "volume.list")
+    copies = Counter(re.findall(rf"volume Id:(\d+),[^\n]*Collection:{BUCKET},", listed))
+    assert copies and set(copies.values()) == {2}, listed
 
 
 @pytest.mark.parametrize("name", ["volume", "filer", "s3", "master"])
