@@ -19,11 +19,18 @@ ORDER = (
     "test_cluster_rollout.py",
     "test_cluster_secrets.py",
     "test_cluster_recovery.py",
+    "test_cluster_split.py",
     "test_cluster_refusals.py",
 )
 
 # whole runs of site.yml one after the other, which have not all been seen to pass yet
-LONG = {"test_cluster_rollout.py", "test_cluster_secrets.py", "test_cluster_recovery.py", "test_cluster_refusals.py"}
+LONG = {
+    "test_cluster_rollout.py",
+    "test_cluster_secrets.py",
+    "test_cluster_recovery.py",
+    "test_cluster_split.py",
+    "test_cluster_refusals.py",
+}
 
 
 def pytest_configure(config):

@@ -31,6 +31,7 @@ BAD = [
     ({"postgresql_max_connections": 39}, "postgresql_max_connections"),
     ({"postgresql_accounts": {"mlflow": {"databases": ["mlflow"]}}}, "seaweedfs"),
     ({"postgresql_engine": "package"}, "postgresql_engine"),
+    ({"object_store_topology": "split"}, "object_store_topology"),
     ({"object_store_noncurrent_days": 0}, "object_store_noncurrent_days"),
     ({"object_store_abort_upload_days": -1}, "object_store_abort_upload_days"),
     *[({"object_store_bucket": name}, "object_store_bucket") for name in ("ab", "Upper", "a..b", "-ab", "ab-", "a_b", "1.2.3.4", "a" * 64)],
