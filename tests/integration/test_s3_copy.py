@@ -31,7 +31,6 @@ ODD = [
     "x&amp;y",
     "deep/er/and/deeper/still.txt",
     "#hash",
-   
     "a=b;c",
 ]
 
@@ -84,8 +83,8 @@ def run(ends, s3_connection, source_connection, tmp_path):
 def sequence(client, bucket, key):
     """The contents of a key from the oldest to the newest, None for a delete marker, in the order of the server's own list."""
     link = client.generate_presigned_url("list_object_versions", {"Bucket": bucket, "Prefix": key})
-    with urllib.request.urlopen(link) as answer:
-        listed = ET.fromstring(answer.read())
+    with urllib.request.urlopen(link) as answer:  # noqa: S310 - the test's own server
+        listed = ET.fromstring(answer.read())  # noqa: S314
     found = [(child.tag.rpartition("}")[2], child.findtext("{*}VersionId")) for child in listed if child.findtext("{*}Key") == key]
     return [read(client, bucket, key, VersionId=version) if kind == "Version" else None for kind, version in reversed(found)]
 
@@ -211,7 +210,7 @@ def test_a_large_object_does_not_pass_through_memory(old, ends, run):
 
 
 def test_a_copy_that_was_killed_goes_on(old, s3, ends, run, s3_connection, source_connection, tmp_path):
-    for number in range(400):
+    for number in range(150):
         for body in (b"1", b"2"):
             old.put_object(Bucket=ends[0], Key=f"k/{number:03}", Body=body * (number + 1))
     given = {**s3_connection, "name": ends[1], "source": {**source_connection, "bucket": ends[0]}, "state_file": str(tmp_path / "state")}
@@ -225,7 +224,7 @@ def test_a_copy_that_was_killed_goes_on(old, s3, ends, run, s3_connection, sourc
     process.stdin.write(arguments)
     process.stdin.close()
     deadline = time.monotonic() + 60
-    while not (tmp_path / "state").exists() or len((tmp_path / "state").read_text().splitlines()) < 100:
+    while not (tmp_path / "state").exists() or len((tmp_path / "state").read_text().splitlines()) < 50:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
@@ -234,9 +233,9 @@ def test_a_copy_that_was_killed_goes_on(old, s3, ends, run, s3_connection, sourc
     with (tmp_path / "state").open("a") as state:
         state.write('{"key":"k/0')
     resumed = run()
-    assert 0 < resumed["counts"]["versions"] <= 800 - 90
+    assert 0 < resumed["counts"]["versions"] <= 300 - 40
     compared = run("s3_bucket_compare")
-    assert compared["equal"] and compared["read"] == 800 and compared["target"] == compared["source"]
+    assert compared["equal"] and compared["read"] == 300 and compared["target"] == compared["source"]
     assert run("s3_bucket_compare")["read"] == 0
     assert not run()["changed"]
 
@@ -296,8 +295,12 @@ def test_a_difference_is_told(old, s3, ends, run, damage):
     assert not found["equal"] and found["difference_count"] == 1 and words[damage] in found["differences"][0], found
     assert damage not in ("missing", "extra") or list(found["folders"]) == ["a/b"]
     assert run("s3_bucket_compare", contents=False, state_file=None)["equal"] is (damage in ("content", "order"))
-    if damage == "order":
+    if damage == "content":
         assert "an order cannot be kept" in run(fails=True, state_file=None)["msg"]
+    if damage == "order":
+        # the newest of the target are the source's again, in order
+        run(state_file=None)
+        assert run("s3_bucket_compare")["older"] == 1 and sequence(s3, ends[1], "a/b/k")[-2:] == [b"one", b"two"]
 
 
 def test_a_target_that_forms_other_etags_is_recognised_by_content(old, s3, ends, run):

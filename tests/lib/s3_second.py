@@ -27,17 +27,20 @@ def port_options(first):
 
 
 @contextlib.contextmanager
-def second_server(weed, folder, port=PORTS + 61):
-    """Run the program `weed` below `folder`; give the connection options of its administrator."""
+def second_server(weed, folder, port=PORTS + 61, user=None):
+    """Run the program `weed` below `folder`; give the connection options of its administrator.
+
+    `user`: access_key and secret_key of an identity more, which reads, writes and lists.
+    """
     keys = {"access_key": secrets.token_hex(10), "secret_key": secrets.token_hex(20)}
-    identity = {
-        "name": "admin",
-        "credentials": [{"accessKey": keys["access_key"], "secretKey": keys["secret_key"]}],
-        "actions": ["Admin", "Read", "Write", "List"],
-    }
+    identities = [
+        {"name": name, "credentials": [{"accessKey": one["access_key"], "secretKey": one["secret_key"]}], "actions": actions}
+        for name, one, actions in (("admin", keys, ["Admin", "Read", "Write", "List"]), ("user", user, ["Read", "Write", "List"]))
+        if one
+    ]
     config = Path(folder, "s3.json")
     config.touch(mode=0o600)
-    config.write_text(json.dumps({"identities": [identity]}), encoding="utf-8")
+    config.write_text(json.dumps({"identities": identities}), encoding="utf-8")
     Path(folder, "data").mkdir()
     sockets = [f"-{part}.localSocket={folder}/{part}.sock" for part in ("filer", "s3")]
     command = [weed, "-logtostderr=true", "server", f"-dir={folder}/data", *OPTIONS, *port_options(port), *sockets, f"-s3.config={config}"]
