@@ -45,8 +45,8 @@ EXAMPLES = r"""
   mlops.platform.s3_bucket_copy:
     source:
       endpoint_url: "{{ s3_source_url }}"
-      access_key: "{{ s3_access_key }}"
-      secret_key: "{{ s3_secret_key }}"
+      access_key: "{{ s3_source_access_key }}"
+      secret_key: "{{ s3_source_secret_key }}"
       bucket: example-old
     name: example-new
     endpoint_url: "{{ s3_endpoint_url }}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ import uuid
 import xml.etree.ElementTree as ET
 
 import pytest
+import yaml
 from lib import platform_clients as clients
 from lib.modules import _RUNNER, ROOT, run_module
 from lib.s3_buckets import read, remove
@@ -329,3 +331,25 @@ def test_the_record_of_another_pair_is_refused(ends, run, old, source_connection
         assert "give another file" in run(fails=True, source={**source_connection, "bucket": other})["msg"]
     finally:
         remove(old, other)
+
+
+def test_the_examples_of_both_modules(old, s3, s3_connection, source_connection, tmp_path):
+    """As they stand, with the values of these servers: a bucket is copied, and is equal then."""
+    values = {f"s3_{name}": s3_connection[name] for name in ("endpoint_url", "access_key", "secret_key")}
+    values |= {f"s3_source_{name}": source_connection[name] for name in ("access_key", "secret_key")}
+    values |= {"s3_source_url": source_connection["endpoint_url"], "/var/tmp/example-copy.jsonl": str(tmp_path / "state")}  # noqa: S108
+    old.create_bucket(Bucket="example-old")
+    s3.create_bucket(Bucket="example-new")
+    try:
+        s3.put_bucket_versioning(Bucket="example-new", VersioningConfiguration={"Status": "Enabled"})
+        old.put_object(Bucket="example-old", Key="k", Body=b"1")
+        for name in ("s3_bucket_copy", "s3_bucket_compare"):
+            text = importlib.import_module(f"ansible_collections.mlops.platform.plugins.modules.{name}").EXAMPLES
+            for key, value in values.items():
+                text = text.replace(key if key.startswith("/") else f"{{{{ {key} }}}}", value)
+            result = run_module(name, yaml.safe_load(text)[0][f"mlops.platform.{name}"])
+            assert not result.get("failed"), result
+        assert result["equal"] and read(s3, "example-new", "k") == b"1"
+    finally:
+        remove(old, "example-old")
+        remove(s3, "example-new")

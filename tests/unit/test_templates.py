@@ -401,7 +401,12 @@ def test_names_of_a_certificate_are_told_from_addresses():
 
 def test_mlflow_trusts_and_waits_for_no_object_store_of_its_own():
     endpoint = {"url": "https://s3.example.com", "region": "r", "bucket": "b", "access_key": "a", "secret_key": "s", "ca": "an authority"}
-    outside = platform(object_store_engine="external", object_store_external_url="https://s3.example.com/", object_store_endpoint=endpoint)
+    outside = platform(
+        object_store_engine="external",
+        object_store_external_url="https://s3.example.com/",
+        object_store_endpoint=endpoint,
+        ingress_endpoint={"routes": "/routes", "url": "https://localhost", "ca": ""},
+    )
     assert outside.value("object_store_url") == "https://s3.example.com"
     path = f"{HOST['data_dir']}/etc/mlflow-object-store.crt"
     found = {item["name"]: item for item in services(outside)}["mlflow-15001"]
