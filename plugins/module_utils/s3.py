@@ -129,6 +129,12 @@ class Connection:
             config=config,
         )
 
+    def listen(self, event, handler):
+        """Have botocore call `handler` at `event`, and make the client, so that threads can share it from here on. Raises S3Error."""
+        if self._client is None:
+            self._load()
+        self._client.meta.events.register(event, handler)
+
     def client_region(self):
         """Return the region that requests are signed for, from wherever it was configured. Raises S3Error."""
         if self._client is None:

@@ -35,6 +35,8 @@ LATE = (
     "test_platform_durability.py",
     "test_platform_kill.py",
     "test_platform_interrupt.py",
+    # takes the platform's own object store away and makes it anew
+    "test_object_store_migration.py",
 )
 
 

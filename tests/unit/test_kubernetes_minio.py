@@ -8,7 +8,7 @@ from lib.render_kubernetes import cluster
 from test_kubernetes_storage import decoded, objects
 
 IMAGE = "registry.example.com/minio/minio:RELEASE.2025-09-07T16-13-09Z@sha256:" + "0f" * 32
-NAME = "mlops-object-store"
+NAME = "mlops-minio"
 SHAPES = {"1x1": (1, 1), "1x4": (1, 4), "4x1": (4, 1), "4x4": (4, 4)}
 
 
@@ -37,8 +37,8 @@ def test_the_objects_of_each_shape(shape):
 PLACES = {
     "1x1": "/data1",
     "1x4": "/data{1...4}",
-    "4x1": "http://mlops-object-store-{0...3}.mlops-object-store-nodes.mlops.svc.cluster.local:9000/data1",
-    "4x4": "http://mlops-object-store-{0...3}.mlops-object-store-nodes.mlops.svc.cluster.local:9000/data{1...4}",
+    "4x1": "http://mlops-minio-{0...3}.mlops-minio-nodes.mlops.svc.cluster.local:9000/data1",
+    "4x4": "http://mlops-minio-{0...3}.mlops-minio-nodes.mlops.svc.cluster.local:9000/data{1...4}",
 }
 
 
@@ -130,7 +130,7 @@ def test_a_node_is_reached_by_mlflow_and_by_the_others():
 
 def test_what_others_are_told():
     endpoint = cluster(**minio()).variables["object_store_endpoint"]
-    assert endpoint["url"] == "http://mlops-object-store.mlops.svc:9000"
+    assert endpoint["url"] == "http://mlops-minio.mlops.svc:9000"
     assert endpoint["pods"]["app.kubernetes.io/name"] == "object-store"
 
 

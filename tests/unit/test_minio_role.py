@@ -146,7 +146,7 @@ def test_minio_that_takes_no_writes_yet_is_waited_for(configure, minio):
 
 # --- a pool's nodes restart together -----------------------------------------------------------------------------------------------------
 
-NAME = "mlops-object-store"
+NAME = "mlops-minio"
 LABELS = {
     f"app.kubernetes.io/{key}": value for key, value in {"name": "object-store", "instance": "mlops", "component": "object-store"}.items()
 }

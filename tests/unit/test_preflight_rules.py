@@ -18,6 +18,17 @@ def test_the_defaults_are_accepted(root, manager):
     assert problems(root, manager) == []
 
 
+OUTSIDE = {
+    "object_store_external_url": "https://s3.example.com",
+    "object_store_mlflow_access_key": "k",
+    "object_store_mlflow_secret_key": "s",
+}
+
+
+def test_an_external_object_store_is_accepted():
+    assert problems(object_store_engine="external", **OUTSIDE) == []
+
+
 BAD = [
     ({"mlops_https_port": 65536}, "mlops_https_port"),
     ({"postgresql_port": 65536}, "postgresql_port"),
@@ -32,6 +43,8 @@ BAD = [
     ({"postgresql_accounts": {"mlflow": {"databases": ["mlflow"]}}}, "seaweedfs"),
     ({"postgresql_engine": "package"}, "postgresql_engine"),
     ({"object_store_topology": "split"}, "object_store_topology"),
+    ({"object_store_engine": "external"}, "object_store_external_url"),
+    ({"object_store_engine": "external", **OUTSIDE, "object_store_admin_access_key": "k"}, "object_store_admin_secret_key"),
     ({"object_store_noncurrent_days": 0}, "object_store_noncurrent_days"),
     ({"object_store_abort_upload_days": -1}, "object_store_abort_upload_days"),
     *[({"object_store_bucket": name}, "object_store_bucket") for name in ("ab", "Upper", "a..b", "-ab", "ab-", "a_b", "1.2.3.4", "a" * 64)],

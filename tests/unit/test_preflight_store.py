@@ -124,6 +124,9 @@ def test_an_engine_does_not_take_over_what_another_has_stored():
     told("another engine", deployed=[{"annotations": {"a": "b"}}], **minio())
     told("has MinIO's object store", deployed=[{"annotations": {NOTE: "1x1"}}])
     assert problems(deployed=[{"annotations": {"a": "b"}}]) == []
+    # a migration leaves the old one beside the new one
+    assert problems(deployed=[{"annotations": {NOTE: "1x1"}}, {}]) == []
+    assert problems(deployed=[{"annotations": {NOTE: "1x1"}}, {}], **minio()) == []
     assert problems(deployed=[{}, {}]) == []
 
 

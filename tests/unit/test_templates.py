@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import tomllib
 import yaml
-from lib.render import HOST, ODD, Roles, files, platform, services
+from lib.render import HOST, ODD, Roles, files, platform, services, within
 
 VALUES = {
     "ODD": ODD,
@@ -415,3 +415,28 @@ def test_names_of_a_certificate_are_told_from_addresses():
         "IP:fd00::a",
         "DNS:cafe",
     ]
+
+
+# --- an object store outside -------------------------------------------------------------------------------------------------------------
+
+
+def test_mlflow_trusts_and_waits_for_no_object_store_of_its_own():
+    endpoint = {"url": "https://s3.example.com", "region": "r", "bucket": "b", "access_key": "a", "secret_key": "s", "ca": "an authority"}
+    outside = platform(
+        object_store_engine="external",
+        object_store_external_url="https://s3.example.com/",
+        object_store_endpoint=endpoint,
+        ingress_endpoint={"routes": "/routes", "url": "https://localhost", "ca": ""},
+    )
+    assert outside.value("object_store_url") == "https://s3.example.com"
+    path = f"{HOST['data_dir']}/etc/mlflow-object-store.crt"
+    found = {item["name"]: item for item in services(outside)}["mlflow-15001"]
+    assert found["after"] == ["postgresql"] and path in found["config_files"]
+    assert outside.value("mlflow_server_environment")["AWS_CA_BUNDLE"] == path
+    assert files(outside)[0][path] == "an authority"
+    assert outside.value("mlflow_verification", **within("mlflow"))["s3"]["ca"] == path
+
+
+def test_mlflow_comes_after_the_object_store_of_the_platform(descriptions, roles):
+    assert descriptions["mlflow-15001"]["after"] == ["postgresql", "seaweedfs"]
+    assert "AWS_CA_BUNDLE" not in roles.value("mlflow_server_environment")

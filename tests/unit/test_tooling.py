@@ -17,8 +17,8 @@ MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 LOCKS = sorted([*(ROOT / "requirements").glob("*.txt"), *(ROOT / "roles").glob("*/files/*.txt")])
 FAMILIES = ("s3", "postgresql", "mlflow", "minio", "cluster")
-# facts that another role sets where the one that they are named after does not run
-HANDED_ON = {"ingress_endpoint"}
+# facts that another role sets where the one that they are named after does not run, or did not do
+HANDED_ON = {"ingress_endpoint", "object_store_endpoint", "object_store_admin"}
 SKIPPED = {".git", ".venv", ".cache", ".ansible", ".pytest_cache", ".ruff_cache", "__pycache__", "output", "ansible_collections"}
 
 

@@ -4,7 +4,7 @@ Reads one JSON object from standard input, so that no secret is on a command lin
 
     tracking_uri, ca (path or ""), admin {username, password}, user {username, password} (made and removed here),
     hosts (Host headers that must be accepted),
-    s3 {endpoint_url, access_key, secret_key, region, bucket} (an identity that may list versions),
+    s3 {endpoint_url, access_key, secret_key, region, bucket, ca (path or "")} (an identity that may list versions),
     backend_store_uri (optional: deleted runs are then removed for good from it)
 
 Prints one JSON object: {"verified": [what was proven, in order], "problem": null or a line, "seconds": ...}. Exit code 1 where something is
@@ -150,6 +150,7 @@ class Verification:
             aws_access_key_id=s3["access_key"],
             aws_secret_access_key=s3["secret_key"],
             region_name=s3["region"],
+            verify=s3.get("ca") or None,
             config=Config(
                 s3={"addressing_style": "path"},
                 proxies={},

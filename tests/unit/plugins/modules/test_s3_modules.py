@@ -7,7 +7,9 @@ import importlib
 import pytest
 import yaml
 from ansible_collections.mlops.platform.plugins.doc_fragments.s3 import ModuleDocFragment
-from ansible_collections.mlops.platform.plugins.module_utils import s3
+from ansible_collections.mlops.platform.plugins.doc_fragments.s3_source import ModuleDocFragment as SourceFragment
+from ansible_collections.mlops.platform.plugins.module_utils import s3, s3_source
+from ansible_collections.mlops.platform.plugins.modules import s3_bucket_compare
 from lib.modules import run_module
 
 CONNECTION = {"endpoint_url": "http://127.0.0.1:1", "access_key": "an-access-key", "secret_key": "one-secret-key"}
@@ -33,6 +35,28 @@ def compare(documented, spec):
             assert documented[name].get(key) == option.get(key), f"{name}: {key}"
         if "options" in option:
             compare(documented[name]["suboptions"], option["options"])
+
+
+@pytest.mark.parametrize("name, options", [("s3_bucket_copy", s3_source.OPTIONS), ("s3_bucket_compare", s3_bucket_compare.OPTIONS)])
+def test_options_of_two_ends_are_documented_as_they_are(name, options):
+    documented = {
+        **yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"],
+        **yaml.safe_load(SourceFragment.DOCUMENTATION)["options"],
+        **yaml.safe_load(load(name).DOCUMENTATION)["options"],
+    }
+    compare(documented, s3.argument_spec(**options))
+    assert isinstance(yaml.safe_load(load(name).EXAMPLES), list) and isinstance(yaml.safe_load(load(name).RETURN), dict)
+
+
+@pytest.mark.parametrize("name", ["s3_bucket_copy", "s3_bucket_compare"])
+def test_two_ends_are_refused_together(name):
+    source = {**CONNECTION, "endpoint_url": "s3.example.com", "bucket": "No_Good"}
+    result = run_module(name, {**CONNECTION, "name": "x", "source": source, "workers": 0})
+    for words in ("source.bucket 'No_Good'", "name 'x'", "workers: must be", "source: endpoint_url: 's3.example.com' is no address"):
+        assert result["failed"] and words in result["msg"], result
+    same = run_module(name, {**CONNECTION, "name": "bkt", "source": {**CONNECTION, "bucket": "bkt"}})
+    assert "are the same bucket" in same["msg"]
+    assert CONNECTION["secret_key"] not in str(result) + str(same)
 
 
 @pytest.mark.parametrize("name", MODULES)

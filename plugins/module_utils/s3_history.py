@@ -1,0 +1,120 @@
+# Copyright: (c) 2026, The mlops.platform maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The history of a bucket: every version and delete marker of every key in the order in which it came, and how two histories compare."""
+
+from __future__ import annotations
+
+import collections
+import re
+
+from ansible_collections.mlops.platform.plugins.module_utils.s3 import NOT_IMPLEMENTED, S3Error
+
+# one version, or one delete marker (size None, no etag), of a key
+Entry = collections.namedtuple("Entry", "key size etag version latest")
+KINDS = re.compile(rb"<(Version|DeleteMarker)[\s>]")
+EVENT = "after-call.s3.ListObjectVersions"
+
+
+def keep_order(http_response, parsed, **_unused):
+    """Note in `parsed` how versions and delete markers followed each other: botocore returns two lists, and times are in whole seconds."""
+    if http_response.status_code == 200:
+        parsed["Kinds"] = KINDS.findall(http_response.content)
+
+
+def history(connection, bucket):
+    """Return {key: [Entry, ...]} of `bucket`, each key's entries from the oldest to the newest. Raises S3Error."""
+    connection.listen(EVENT, keep_order)
+    found = {}
+    try:
+        for moment, entry in _pages(connection, bucket):
+            found.setdefault(entry.key, []).append((moment, entry))
+    except S3Error as error:
+        if error.code not in NOT_IMPLEMENTED:
+            raise
+        found = {entry.key: [(None, entry)] for entry in _objects(connection, bucket)}
+    for key, entries in found.items():
+        if len(entries) > 1:
+            # Newest first, as S3 lists them; a server that does not is put right by time. Equal times stay as they were listed.
+            entries.sort(key=lambda item: (item[1].latest, item[0]), reverse=True)
+        found[key] = [entry for _moment, entry in reversed(entries)]
+    return found
+
+
+def _pages(connection, bucket):
+    marker = {}
+    while True:
+        page = connection.call(f"list the versions of bucket {bucket}", "list_object_versions", Bucket=bucket, **marker)
+        yield from _together(page)
+        if not page.get("IsTruncated"):
+            return
+        following = {"KeyMarker": page.get("NextKeyMarker", ""), "VersionIdMarker": page.get("NextVersionIdMarker", "")}
+        following = {key: value for key, value in following.items() if value}
+        if following == marker or not following:
+            raise S3Error(f"cannot list the versions of bucket {bucket} at {connection.where}: the server does not get on with its list")
+        marker = following
+
+
+def _together(page):
+    """Yield (time, Entry) of a page, versions and delete markers in the order in which the server listed them."""
+    versions, markers = page.get("Versions", []), page.get("DeleteMarkers", [])
+    kinds = page.get("Kinds", [])
+    if (kinds.count(b"Version"), kinds.count(b"DeleteMarker")) != (len(versions), len(markers)):
+        kinds = [b"Version"] * len(versions) + [b"DeleteMarker"] * len(markers)
+    lists = {b"Version": iter(versions), b"DeleteMarker": iter(markers)}
+    for kind in kinds:
+        found = next(lists[kind])
+        size, etag = (found["Size"], found.get("ETag", "").strip('"')) if kind == b"Version" else (None, "")
+        yield found["LastModified"], Entry(found["Key"], size, etag, found.get("VersionId") or "null", bool(found.get("IsLatest")))
+
+
+def _objects(connection, bucket):
+    """Yield the objects of a server that has no versions."""
+    marker = {}
+    while True:
+        page = connection.call(f"list bucket {bucket}", "list_objects_v2", Bucket=bucket, **marker)
+        for found in page.get("Contents", []):
+            yield Entry(found["Key"], found["Size"], found.get("ETag", "").strip('"'), "null", True)
+        if not page.get("IsTruncated"):
+            return
+        marker = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def newest(entries):
+    """Return [the object that a reader gets], or [] where a delete marker or nothing stands."""
+    return [entry for entry in entries[-1:] if entry.size is not None]
+
+
+def same(one, other, proof):
+    """Return whether two entries hold the same. `proof(one, other)` decides where size and ETag cannot: servers form ETags differently."""
+    if one.size is None or other.size is None:
+        return one.size == other.size
+    if one.size != other.size:
+        return False
+    if not one.size or (one.etag and one.etag == other.etag):
+        return True
+    return bool(proof(one, other))
+
+
+def missing(source, target, proof):
+    """Return how many of the newest entries of `source` the history `target` lacks, and how many older ones it has beyond it.
+
+    The source may have removed its oldest since they were copied. Returns (None, 0) where the target has gone another way.
+    """
+    for older in range(len(target) + 1):
+        kept = target[older:]
+        if len(kept) <= len(source) and all(same(one, other, proof) for one, other in zip(source, kept)):
+            if not kept and target and source:
+                return None, 0
+            return len(source) - len(kept), older
+    return None, 0
+
+
+def totals(found):
+    """Return counts and bytes of a history."""
+    entries = [entry for one in found.values() for entry in one]
+    return {
+        "keys": len(found),
+        "versions": sum(entry.size is not None for entry in entries),
+        "delete_markers": sum(entry.size is None for entry in entries),
+        "bytes": sum(entry.size or 0 for entry in entries),
+    }
