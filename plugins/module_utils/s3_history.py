@@ -60,9 +60,9 @@ def _together(page):
     kinds = page.get("Kinds", [])
     if (kinds.count(b"Version"), kinds.count(b"DeleteMarker")) != (len(versions), len(markers)):
         kinds = [b"Version"] * len(versions) + [b"DeleteMarker"] * len(markers)
-    lists = {b"Version": iter(versions), b"DeleteMarker": iter(markers)}
+    lists = {b"Version": versions[::-1], b"DeleteMarker": markers[::-1]}
     for kind in kinds:
-        found = next(lists[kind])
+        found = lists[kind].pop()
         size, etag = (found["Size"], found.get("ETag", "").strip('"')) if kind == b"Version" else (None, "")
         yield found["LastModified"], Entry(found["Key"], size, etag, found.get("VersionId") or "null", bool(found.get("IsLatest")))
 
