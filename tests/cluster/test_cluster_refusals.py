@@ -45,8 +45,8 @@ def test_a_login_that_has_expired(fresh, kubeconfig):
     with open(kubeconfig, encoding="utf-8") as file:
         found = yaml.safe_load(file)
     found["users"][0]["user"] = {"token": "expired"}
-    message = explained(fresh.run(extra={"mlops_kubeconfig": write(fresh, "expired", found)}), "401")
-    assert "expired" in message.lower() or "unauthorized" in message.lower()
+    message = explained(fresh.run(extra={"mlops_kubeconfig": write(fresh, "expired", found)}), "Unauthorized")
+    assert "log in again" in message
 
 
 def test_a_server_that_does_not_answer(fresh, kubeconfig):

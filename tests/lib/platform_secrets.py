@@ -40,12 +40,15 @@ Dumper.add_representer(Unsafe, lambda dumper, value: dumper.represent_scalar("!u
 
 
 def unsafe(value):
-    """Return `value` with every text in it marked so that Ansible does not take it for a template."""
+    """Return `value` with every text in it that looks like a template marked, so that Ansible does not take it for one.
+
+    Only those: of any other text Ansible makes what it looks like, of "true" a boolean.
+    """
     if isinstance(value, dict):
         return {key: unsafe(one) for key, one in value.items()}
     if isinstance(value, list):
         return [unsafe(one) for one in value]
-    return Unsafe(value) if isinstance(value, str) else value
+    return Unsafe(value) if isinstance(value, str) and "{" in value else value
 
 
 def as_variables(values):
