@@ -6,6 +6,7 @@ import base64
 import contextlib
 import http.client
 import json
+import select
 import ssl
 import threading
 import time
@@ -20,12 +21,17 @@ class Http:
         self.timeout = timeout
         self.context = ssl.create_default_context(cafile=ca) if self.parts.scheme == "https" else None
         self.headers = {}
+        # whether a kept connection is looked at before it is used again, as urllib3 and with it MLflow's own client does
+        self.looks_first = False
         if login:
             self.headers["Authorization"] = "Basic " + base64.b64encode(":".join(login).encode()).decode()
         self.connection = None
 
     def __call__(self, method, path, body=None, headers=None):
         """Send one request; return (status, headers, bytes). No retry. Raises OSError and http.client.HTTPException."""
+        # between two answers there is nothing to read but the end
+        if self.looks_first and self.connection and self.connection.sock and select.select([self.connection.sock], [], [], 0)[0]:
+            self.close()
         if self.connection is None:
             host, port = self.parts.hostname, self.parts.port
             if self.context:
