@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import select
 import socket
 import ssl
 import threading
@@ -89,20 +90,28 @@ class TlsFront:
                 context = ssl.create_default_context()
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
                 back = context.wrap_socket(back, server_hostname=self.backend.hostname)
-            threading.Thread(target=self._pump, args=(back, front), daemon=True).start()
-            self._pump(front, back)
+            with front, back:
+                self._relay(front, back)
         except OSError:
             peer.close()
 
     @staticmethod
-    def _pump(source, target):
-        try:
-            while chunk := source.recv(65536):
-                target.sendall(chunk)
-        except OSError:
-            pass
-        finally:
-            target.close()
+    def _relay(front, back):
+        """Pass bytes both ways until one end closes, in one thread: a TLS connection must not be read and written at once."""
+        other = {front: back, back: front}
+        while True:
+            decrypted = [end for end in other if isinstance(end, ssl.SSLSocket) and end.pending()]
+            for source in decrypted or select.select(list(other), [], [])[0]:
+                source.setblocking(False)  # what arrived may be a session ticket alone, behind which no data comes
+                try:
+                    chunk = source.recv(65536)
+                except ssl.SSLWantReadError:
+                    continue
+                finally:
+                    source.setblocking(True)
+                if not chunk:
+                    return
+                other[source].sendall(chunk)
 
 
 @pytest.fixture(scope="module")
