@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.mlops.platform.plugins.module_utils.s3 import NOT_IMPLEMENTED, S3Error
+from ansible_collections.mlops.platform.plugins.module_utils.s3_pages import pages
 
 # DeleteObjects takes so many keys, and a list page holds so many
 BATCH = 1000
@@ -87,59 +88,35 @@ class Contents:
     def _pages(self):
         """Yield kind, [(key, id), ...] and whether more follows, page by page; both kinds of a version page come one by one."""
         yield from self._upload_pages()
-        marker = {}
-        while True:
-            page = self._list("list_object_versions", marker)
-            if page is None:  # no versions on this server: the plain listing
-                yield from self._object_pages()
-                return
-            more = bool(page.get("IsTruncated"))
-            for kind, name in (("versions", "Versions"), ("delete_markers", "DeleteMarkers")):
-                entries = [(entry["Key"], entry.get("VersionId")) for entry in page.get(name, [])]
-                if entries:
-                    yield kind, entries, more
-            if not more:
-                return
-            marker = {"KeyMarker": page.get("NextKeyMarker", ""), "VersionIdMarker": page.get("NextVersionIdMarker", "")}
-            marker = {key: value for key, value in marker.items() if value}
-
-    def _object_pages(self):
-        """Yield the objects of a server that has no versions."""
-        marker = {}
-        while True:
-            page = self.connection.call(f"list bucket {self.bucket}", "list_objects_v2", Bucket=self.bucket, **marker)
-            entries = [(entry["Key"], None) for entry in page.get("Contents", [])]
-            if entries:
-                yield "versions", entries, bool(page.get("IsTruncated"))
-            if not page.get("IsTruncated"):
-                return
-            marker = {"ContinuationToken": page["NextContinuationToken"]}
+        try:
+            for page in self._list("list_object_versions"):
+                for kind, name in (("versions", "Versions"), ("delete_markers", "DeleteMarkers")):
+                    yield from self._entries(kind, page, name, "VersionId")
+        except S3Error as error:
+            if error.code not in NOT_IMPLEMENTED:
+                raise
+            # no versions on this server: the plain listing
+            for page in self._list("list_objects_v2"):
+                yield from self._entries("versions", page, "Contents", "VersionId")
 
     def _upload_pages(self):
         """Yield the unfinished multipart uploads; none, with a warning, where the server cannot list them."""
-        marker = {}
-        while True:
-            page = self._list("list_multipart_uploads", marker)
-            if page is None:
-                self.connection.module.warn(f"{self.connection.where} cannot list unfinished multipart uploads: none is counted or removed")
-                return
-            entries = [(entry["Key"], entry["UploadId"]) for entry in page.get("Uploads", [])]
-            more = bool(page.get("IsTruncated"))
-            if entries:
-                yield "multipart_uploads", entries, more
-            if not more:
-                return
-            marker = {"KeyMarker": page.get("NextKeyMarker", ""), "UploadIdMarker": page.get("NextUploadIdMarker", "")}
-            marker = {key: value for key, value in marker.items() if value}
-
-    def _list(self, operation, marker):
-        """Return one page, or None where the server does not implement this listing."""
         try:
-            return self.connection.call(f"list bucket {self.bucket}", operation, Bucket=self.bucket, **marker)
+            for page in self._list("list_multipart_uploads"):
+                yield from self._entries("multipart_uploads", page, "Uploads", "UploadId")
         except S3Error as error:
-            if error.code in NOT_IMPLEMENTED:
-                return None
-            raise
+            if error.code not in NOT_IMPLEMENTED:
+                raise
+            self.connection.module.warn(f"{self.connection.where} cannot list unfinished multipart uploads: none is counted or removed")
+
+    def _list(self, operation):
+        return pages(self.connection, self.bucket, operation, f"list bucket {self.bucket}")
+
+    @staticmethod
+    def _entries(kind, page, name, identity):
+        entries = [(entry["Key"], entry.get(identity)) for entry in page.get(name, [])]
+        if entries:
+            yield kind, entries, bool(page.get("IsTruncated"))
 
     def _abort(self, uploads):
         """Abort `uploads`; return those that the server refused, with its words."""

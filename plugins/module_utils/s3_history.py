@@ -8,6 +8,7 @@ import collections
 import re
 
 from ansible_collections.mlops.platform.plugins.module_utils.s3 import NOT_IMPLEMENTED, S3Error
+from ansible_collections.mlops.platform.plugins.module_utils.s3_pages import pages
 
 # one version, or one delete marker (size None, no etag), of a key
 Entry = collections.namedtuple("Entry", "key size etag version latest")
@@ -26,8 +27,9 @@ def history(connection, bucket):
     connection.listen(EVENT, keep_order)
     found = {}
     try:
-        for moment, entry in _pages(connection, bucket):
-            found.setdefault(entry.key, []).append((moment, entry))
+        for page in pages(connection, bucket, "list_object_versions", f"list the versions of bucket {bucket}"):
+            for moment, entry in _together(page):
+                found.setdefault(entry.key, []).append((moment, entry))
     except S3Error as error:
         if error.code not in NOT_IMPLEMENTED:
             raise
@@ -38,20 +40,6 @@ def history(connection, bucket):
             entries.sort(key=lambda item: (item[1].latest, item[0]), reverse=True)
         found[key] = [entry for _moment, entry in reversed(entries)]
     return found
-
-
-def _pages(connection, bucket):
-    marker = {}
-    while True:
-        page = connection.call(f"list the versions of bucket {bucket}", "list_object_versions", Bucket=bucket, **marker)
-        yield from _together(page)
-        if not page.get("IsTruncated"):
-            return
-        following = {"KeyMarker": page.get("NextKeyMarker", ""), "VersionIdMarker": page.get("NextVersionIdMarker", "")}
-        following = {key: value for key, value in following.items() if value}
-        if following == marker or not following:
-            raise S3Error(f"cannot list the versions of bucket {bucket} at {connection.where}: the server does not get on with its list")
-        marker = following
 
 
 def _together(page):
@@ -69,14 +57,9 @@ def _together(page):
 
 def _objects(connection, bucket):
     """Yield the objects of a server that has no versions."""
-    marker = {}
-    while True:
-        page = connection.call(f"list bucket {bucket}", "list_objects_v2", Bucket=bucket, **marker)
+    for page in pages(connection, bucket, "list_objects_v2", f"list bucket {bucket}"):
         for found in page.get("Contents", []):
             yield Entry(found["Key"], found["Size"], found.get("ETag", "").strip('"'), "null", True)
-        if not page.get("IsTruncated"):
-            return
-        marker = {"ContinuationToken": page["NextContinuationToken"]}
 
 
 def newest(entries):

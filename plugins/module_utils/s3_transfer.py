@@ -9,6 +9,7 @@ import hashlib
 import math
 import tempfile
 import time
+from urllib.parse import urlencode
 
 from ansible_collections.mlops.platform.plugins.module_utils.s3 import ATTEMPTS, NOT_IMPLEMENTED, S3Error
 
@@ -214,6 +215,4 @@ class Transfer:
 
 def query(tags):
     """Return a list of tags as the header of a write takes it."""
-    from urllib.parse import urlencode
-
     return urlencode({tag["Key"]: tag["Value"] for tag in tags})
