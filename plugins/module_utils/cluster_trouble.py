@@ -21,18 +21,19 @@ WAITING = {
     "CreateContainerError": ("config", 15, "the node cannot make the container: check its command and volumes, and the message"),
     "RunContainerError": ("config", 15, "the node cannot start the container: check its command and volumes, and the message"),
 }
+LIMITS = "the namespace's LimitRange refuses the pod's requests or limits: change one of them (mlops_limit_range)"
 NO_ROOM = "add nodes, free some, or lower the requests, mlops_node_selector or the anti-affinity that the message names"
-# what the server says of a new quota until its controller has counted what is there: seconds that this may last
-UNCOUNTED, UNCOUNTED_GRACE = "status unknown for quota", 60
+# words of a refusal to create a pod: (seconds that it may last, what to do)
 REFUSED = {
-    UNCOUNTED: "ask for the quota's status: kube-controller-manager's quota controller has not counted it",
-    "exceeded quota": "raise the namespace's ResourceQuota (mlops_resource_quota), or lower replicas, requests and limits",
-    "must specify": "the namespace's ResourceQuota wants limits that the pod lacks: set them, or a LimitRange (mlops_limit_range)",
-    "per Container is": "the namespace's LimitRange refuses the pod's requests or limits: change one of them (mlops_limit_range)",
-    "per Pod is": "the namespace's LimitRange refuses the pod's requests or limits: change one of them (mlops_limit_range)",
-    "PodSecurity": "the namespace's Pod Security level refuses the pod: check its pod-security.kubernetes.io labels",
-    "security context constraint": "the service account has no SCC that allows this pod: set mlops_substrate to openshift, or bind one",
-    "serviceaccount": "create the service account that the message names; the next run makes the platform's own ones again",
+    # of a new quota, until its controller has counted what is there
+    "status unknown for quota": (60, "ask for the quota's status: kube-controller-manager's quota controller has not counted it"),
+    "exceeded quota": (10, "raise the namespace's ResourceQuota (mlops_resource_quota), or lower replicas, requests and limits"),
+    "must specify": (10, "the namespace's ResourceQuota wants limits that the pod lacks: set them, or a LimitRange (mlops_limit_range)"),
+    "per Container is": (10, LIMITS),
+    "per Pod is": (10, LIMITS),
+    "PodSecurity": (10, "the namespace's Pod Security level refuses the pod: check its pod-security.kubernetes.io labels"),
+    "security context constraint": (10, "no SCC of the service account allows this pod: set mlops_substrate to openshift, or bind one"),
+    "serviceaccount": (10, "create the service account that the message names; the next run makes the platform's own ones again"),
 }
 STORAGE = "check mlops_storage_class against `kubectl get storageclass`, and that its provisioner runs"
 
@@ -143,5 +144,5 @@ def in_events(pod, events, claims):
 
 def refused(message, name):
     """Return the trouble of a workload whose pods the server does not even take."""
-    remedy = next((words for part, words in REFUSED.items() if part in message), "change what the message names")
-    return Trouble("create", "FailedCreate", message, remedy, UNCOUNTED_GRACE if UNCOUNTED in message else 10, "", "", (name,))
+    grace, remedy = next((known for part, known in REFUSED.items() if part in message), (10, "change what the message names"))
+    return Trouble("create", "FailedCreate", message, remedy, grace, "", "", (name,))

@@ -33,7 +33,10 @@ OPTIONS = {
 
 
 def two_ends(module):
-    """Return the connections to source and target. Raises S3Error that names every option that cannot work."""
+    """Return source and target, each as (connection, bucket).
+
+    Raises S3Error that names every option that cannot work, and every bucket that is not there.
+    """
     source, target = module.params["source"], module.params["name"]
     problems = [f"source.bucket {source['bucket']!r} is no S3 bucket name: {problem}" for problem in bucket_name_problems(source["bucket"])]
     problems += [f"name {target!r} is no S3 bucket name: {problem}" for problem in bucket_name_problems(target)]
@@ -50,24 +53,18 @@ def two_ends(module):
         problems.append("source and target are the same bucket")
     if problems:
         raise S3Error("; ".join(problems))
-    return ends["source"], ends["target"]
+    found = {"source": (ends["source"], source["bucket"]), "target": (ends["target"], target)}
+    _look_at(found)
+    return found["source"], found["target"]
 
 
-def look_at(ends):
-    """Refuse buckets that are not there: raises S3Error that says which of [(what, connection, bucket), ...]."""
+def _look_at(ends):
+    """Refuse buckets that are not there: raises S3Error that says which of {what: (connection, bucket)}."""
     problems = []
-    for what, connection, bucket in ends:
+    for what, (connection, bucket) in ends.items():
         try:
             connection.call(f"look at bucket {bucket}", "head_bucket", Bucket=bucket)
         except S3Error as error:
             problems.append(f"{what}: there is no bucket {bucket} at {connection.where}" if error.code in MISSING else f"{what}: {error}")
     if problems:
         raise S3Error("; ".join(problems))
-
-
-def pair(source, target):
-    """Return the name of two buckets, each (connection, bucket), for the record of what was copied between them.
-
-    The buckets alone: a tunnel has another port the next time.
-    """
-    return f"{source[1]} to {target[1]}"

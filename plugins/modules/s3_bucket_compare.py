@@ -110,11 +110,12 @@ older:
 """
 
 from ansible_collections.mlops.platform.plugins.module_utils.s3 import S3Error, new_module
-from ansible_collections.mlops.platform.plugins.module_utils.s3_copy import SHOWN, Comparison, Ends, by_folder
-from ansible_collections.mlops.platform.plugins.module_utils.s3_copy_state import Progress, State
+from ansible_collections.mlops.platform.plugins.module_utils.s3_compare import Comparison, by_folder
+from ansible_collections.mlops.platform.plugins.module_utils.s3_copy_state import Progress
+from ansible_collections.mlops.platform.plugins.module_utils.s3_ends import SHOWN, Ends
 from ansible_collections.mlops.platform.plugins.module_utils.s3_history import totals
 from ansible_collections.mlops.platform.plugins.module_utils.s3_source import OPTIONS as SOURCE_OPTIONS
-from ansible_collections.mlops.platform.plugins.module_utils.s3_source import look_at, pair, two_ends
+from ansible_collections.mlops.platform.plugins.module_utils.s3_source import two_ends
 
 OPTIONS = {
     **SOURCE_OPTIONS,
@@ -128,16 +129,12 @@ def main():
     module = new_module(OPTIONS)
     params = module.params
     try:
-        connections = two_ends(module)
-        source, target = (connections[0], params["source"]["bucket"]), (connections[1], params["name"])
-        look_at([("source", *source), ("target", *target)])
-        state = State(params["state_file"], pair(source, target), write=not module.check_mode)
-        ends = Ends(source, target, state, params["versions"] == "current")
+        ends = Ends(module, *two_ends(module))
         comparison = Comparison(ends, Progress(params["progress_file"]), params["workers"], params["contents"], params["ignore_extra"])
         try:
             comparison.run()
         finally:
-            state.close()
+            ends.state.close()
     except (S3Error, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     folders = by_folder(ends.wanted), by_folder(ends.there)

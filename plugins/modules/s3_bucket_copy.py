@@ -85,34 +85,31 @@ changes:
 """
 
 from ansible_collections.mlops.platform.plugins.module_utils.s3 import S3Error, new_module
-from ansible_collections.mlops.platform.plugins.module_utils.s3_copy import SHOWN, Copy, Ends
-from ansible_collections.mlops.platform.plugins.module_utils.s3_copy_state import Progress, State
+from ansible_collections.mlops.platform.plugins.module_utils.s3_copy import Copy
+from ansible_collections.mlops.platform.plugins.module_utils.s3_copy_state import Progress
+from ansible_collections.mlops.platform.plugins.module_utils.s3_ends import SHOWN, Ends
 from ansible_collections.mlops.platform.plugins.module_utils.s3_facts import read_fact
 from ansible_collections.mlops.platform.plugins.module_utils.s3_history import totals
-from ansible_collections.mlops.platform.plugins.module_utils.s3_source import OPTIONS, look_at, pair, two_ends
+from ansible_collections.mlops.platform.plugins.module_utils.s3_source import OPTIONS, two_ends
 
 
 def main():
     """Run the module."""
     module = new_module(OPTIONS)
     params, copy = module.params, None
-    current = params["versions"] == "current"
     try:
-        connections = two_ends(module)
-        source, target = (connections[0], params["source"]["bucket"]), (connections[1], params["name"])
-        look_at([("source", *source), ("target", *target)])
-        if not current and read_fact(*target, "versioning") != "enabled":
+        source, target = two_ends(module)
+        if params["versions"] == "all" and read_fact(*target, "versioning") != "enabled":
             raise S3Error(
                 f"bucket {params['name']} at {target[0].where} does not keep versions: enable them (s3_bucket), or copy versions: current"
             )
-        state = State(params["state_file"], pair(source, target), write=not module.check_mode)
-        ends = Ends(source, target, state, current)
+        ends = Ends(module, source, target)
         before = {"source": totals(ends.wanted), "target": totals(ends.there)}
-        copy = Copy(ends, Progress(params["progress_file"]), params["workers"], current, module.check_mode)
+        copy = Copy(ends, Progress(params["progress_file"]), params["workers"], module.check_mode)
         try:
             copy.run()
         finally:
-            state.close()
+            ends.state.close()
     except (S3Error, OSError, ValueError) as error:
         done = {"counts": copy.counts, "changes": sorted(copy.changes)[:SHOWN]} if copy else {}
         module.fail_json(msg=str(error), changed=bool(copy and any(copy.counts.values()) and not module.check_mode), **done)

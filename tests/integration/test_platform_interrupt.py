@@ -6,6 +6,7 @@ The platform of all integration tests was itself installed by a run that was kil
 from __future__ import annotations
 
 import os
+import re
 import time
 
 import pytest
@@ -39,7 +40,12 @@ def test_killed_changes_are_finished_by_the_next_run(platform):
     # between the new file and the restart: the file is right already, and what runs is still the old one
     platform.variables["postgresql_settings"] = {"work_mem": "6MB"}
     conf = platform.data_dir / "etc/postgresql/postgresql.conf"
-    kill_in(platform, "postgresql : Configure the server", until=lambda: "6MB" in conf.read_text(encoding="utf-8"))
+
+    def configured():
+        return re.search("^work_mem = '?6MB", conf.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert not configured()
+    kill_in(platform, "postgresql : Configure the server", until=configured)
     assert platform.service("postgresql").start == started["postgresql"]
 
     # while a process is out of the balance
@@ -78,7 +84,7 @@ def test_killed_changes_are_finished_by_the_next_run(platform):
         time.sleep(seconds)
         run.kill()
     platform.run().ok()
-    assert "6MB" not in conf.read_text(encoding="utf-8")
+    assert not configured()
     platform.run().unchanged()
     platform.wait_until_up()
 

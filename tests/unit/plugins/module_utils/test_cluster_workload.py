@@ -203,7 +203,7 @@ def test_what_to_do_about_refused_pods(message, words):
 
 def test_a_quota_that_is_not_counted_yet_is_waited_for():
     trouble = cluster_trouble.refused('pods "x" is forbidden: status unknown for quota: q, resources: pods', "x")
-    assert trouble.grace == cluster_trouble.UNCOUNTED_GRACE > cluster_trouble.refused("exceeded quota: q", "x").grace
+    assert trouble.grace == 60 > cluster_trouble.refused("exceeded quota: q", "x").grace
 
 
 @pytest.mark.parametrize(

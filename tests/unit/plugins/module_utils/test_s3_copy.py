@@ -12,7 +12,7 @@ from ansible_collections.mlops.platform.plugins.module_utils import s3_copy_stat
 from ansible_collections.mlops.platform.plugins.module_utils import s3_history as histories
 from ansible_collections.mlops.platform.plugins.module_utils import s3_transfer
 from ansible_collections.mlops.platform.plugins.module_utils.s3 import S3Error
-from ansible_collections.mlops.platform.plugins.module_utils.s3_copy import each
+from ansible_collections.mlops.platform.plugins.module_utils.s3_ends import each
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 
