@@ -213,10 +213,8 @@ def test_what_would_lose_objects_is_refused(split):
     """Before anything is touched: another form, fewer volume servers, another quorum."""
     before = settled(split)
     replicas = {**PARTS, "volume": 2, "master": 1}
-    explained(split.run(tags=TAGS, extra={"object_store_topology": "single"}), 120, "object_store_topology", f"data-{NAME}-volume-0")
-    explained(
-        split.run(tags=TAGS, extra={"object_store_replicas": replicas}), 120, f"data-{NAME}-volume-2", "object_store_replicas.master is 1"
-    )
+    explained(split.run(tags=TAGS, extra={"object_store_topology": "single"}), "object_store_topology", f"data-{NAME}-volume-0")
+    explained(split.run(tags=TAGS, extra={"object_store_replicas": replicas}), f"data-{NAME}-volume-2", "object_store_replicas.master is 1")
     assert split.lives() == before
 
 

@@ -81,6 +81,7 @@ def test_there_and_back(platform, outside):
     upload(platform, "model.bin", model)
     history = bodies(inside)
 
+    refused_by_site(platform, variables)
     refused_in_one_message(platform, variables)
     given_back_when_the_end_fails(platform, variables, there, old_url)
     assert download(platform, "model.bin") == model
@@ -90,6 +91,8 @@ def test_there_and_back(platform, outside):
     platform.run(PLAYBOOK, extra=variables).ok()
     assert settings(platform) == connection["endpoint_url"]
     assert bodies(there) == history == ([b"three", b"two", b"one"], 1)
+    # the variables of before would take it back to the old store, without what comes from now on
+    assert "object_store_accept_another" in platform.run().failed[-1]
     # the old one is as it was, and serves
     assert bodies(inside) == history
     assert download(platform, "model.bin") == model
@@ -107,6 +110,14 @@ def test_there_and_back(platform, outside):
     assert bodies(again) == history
     assert download(platform, "model.bin") == model and download(platform, "later.bin") == b"later"
     platform.run().unchanged()
+
+
+def refused_by_site(platform, variables):
+    """Another server, or another bucket, would leave the artifacts behind."""
+    for given in (variables, {"object_store_bucket": "another-bucket"}):
+        run = platform.run(extra=given)
+        assert run.code != 0 and platform.answers()
+        assert "playbooks/migrate_object_store.yml" in run.failed[-1] and "nothing was changed" in run.failed[-1], run.failed[-1]
 
 
 def refused_in_one_message(platform, variables):

@@ -82,6 +82,14 @@ def test_tags_limit_a_run(platform):
     assert not [t for t in run.tasks if "Make the databases" in t["task"] and t["event"] == "ok"]
 
 
+def test_the_tag_verify_proves_every_component_and_deploys_none(platform):
+    run = platform.run(tags="verify").unchanged()
+    done = [task["task"] for task in run.tasks if task["event"] == "ok"]
+    for component in ("PostgreSQL", "The object store", "MLflow"):
+        assert [task for task in done if f"Run the proof of {component}" in task], component
+    assert not [task for task in done if "local_service" in task]
+
+
 def test_down_and_up_again_with_the_same_data(platform):
     key = f"contract/{os.urandom(4).hex()}"
     run_id = platform.new_run("down-and-up")

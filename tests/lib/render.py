@@ -85,6 +85,7 @@ def platform(password=ODD, **overrides):
         "postgresql_secrets": {"secrets": {"postgresql_superuser_password": password}, "previous": {}},
         "object_store_secrets": {"secrets": hexadecimal},
         "object_store_endpoint": {
+            "engine": "seaweedfs",
             "url": "http://127.0.0.1:18333",
             "region": "us-east-1",
             "bucket": "mlflow-artifacts",

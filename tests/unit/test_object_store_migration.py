@@ -24,6 +24,7 @@ SETTINGS = {
     "AWS_ACCESS_KEY_ID": "k",
     "AWS_SECRET_ACCESS_KEY": "s",
     "AWS_DEFAULT_REGION": "us-east-1",
+    "MLOPS_OBJECT_STORE_ENGINE": "seaweedfs",
 }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode, b64encode
+
 import pytest
 from lib.render import Roles
 
@@ -27,6 +30,68 @@ OUTSIDE = {
 
 def test_an_external_object_store_is_accepted():
     assert problems(object_store_engine="external", **OUTSIDE) == []
+
+
+def used(url, engine="external", bucket="mlflow-artifacts"):
+    """Return what preflight has read of the settings of an MLflow whose artifacts are there."""
+    settings = {
+        "MLFLOW_S3_ENDPOINT_URL": url,
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"s3://{bucket}/artifacts",
+        "MLOPS_OBJECT_STORE_ENGINE": engine,
+    }
+    host = b64encode("".join(f'{name}="{value}"\n' for name, value in settings.items()).encode()).decode()
+    return {"preflight_mlflow_env": {"content": host}, "preflight_mlflow_environment": {"resources": [{"data": settings}]}}
+
+
+OWN = used("http://127.0.0.1:18333", "seaweedfs")
+THEIRS = used("https://s3.example.com")
+ELSEWHERE = {"object_store_engine": "external", **OUTSIDE}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        OWN,
+        {**OWN, "object_store_s3_port": 28333},
+        {**THEIRS, **ELSEWHERE},
+        {**THEIRS, **ELSEWHERE, "object_store_external_url": "https://s3.example.com/"},
+        {**OWN, **ELSEWHERE, "object_store_accept_another": True},
+        # killed before there was an MLflow
+        {"preflight_mlflow_env": {"msg": "file not found"}},
+        {"preflight_mlflow_environment": {"resources": []}},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("substrate", ["local", "kubernetes"])
+def test_the_store_of_before_is_accepted(substrate, given):
+    assert problems(**in_substrate(substrate), **given) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {**OWN, **ELSEWHERE},
+        {**THEIRS, **ELSEWHERE, "object_store_external_url": "https://s4.example.com"},
+        {**THEIRS},
+        # a server of others on this machine is still of others
+        {**used("http://127.0.0.1:18333")},
+        {**used("http://127.0.0.1:18333", "seaweedfs", "another")},
+        {**used("https://s3.example.com", bucket="another"), **ELSEWHERE},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("substrate", ["local", "kubernetes"])
+def test_another_store_waits_for_the_migration(substrate, given):
+    ((what, remedy),) = problems(**in_substrate(substrate), **given)
+    url = re.search('MLFLOW_S3_ENDPOINT_URL="(.*)"', b64decode(given["preflight_mlflow_env"]["content"]).decode()).group(1)
+    assert url in what and "playbooks/migrate_object_store.yml" in remedy and "object_store_accept_another" in remedy
+
+
+def in_substrate(substrate):
+    """Return what else the rules of a cluster need."""
+    cluster = {"git_version": "v1.32.1", "server": "https://cluster.example.com:6443", "openshift": False, "apis": {}}
+    there = {"preflight_cluster": {"cluster": cluster, "problems": []}, "postgresql_engine": "statefulset", "mlflow_expose": "cluster"}
+    return {"mlops_substrate": substrate, **(there if substrate == "kubernetes" else {})}
 
 
 BAD = [

@@ -421,7 +421,15 @@ def test_names_of_a_certificate_are_told_from_addresses():
 
 
 def test_mlflow_trusts_and_waits_for_no_object_store_of_its_own():
-    endpoint = {"url": "https://s3.example.com", "region": "r", "bucket": "b", "access_key": "a", "secret_key": "s", "ca": "an authority"}
+    endpoint = {
+        "engine": "external",
+        "url": "https://s3.example.com",
+        "region": "r",
+        "bucket": "b",
+        "access_key": "a",
+        "secret_key": "s",
+        "ca": "an authority",
+    }
     outside = platform(
         object_store_engine="external",
         object_store_external_url="https://s3.example.com/",
