@@ -19,6 +19,8 @@ ORDER = (
     "test_cluster_rollout.py",
     "test_cluster_secrets.py",
     "test_cluster_recovery.py",
+    # removes the platform in the end
+    "test_cluster_playbooks.py",
     "test_cluster_split.py",
     "test_cluster_refusals.py",
 )

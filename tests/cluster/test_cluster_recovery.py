@@ -67,11 +67,3 @@ def test_what_was_deleted_is_made_again_by_one_run(platform, data):
     given = set(platform.variables) & set(before)
     assert {name: now[name] for name in given} == {name: before[name] for name in given}
     platform.run().unchanged()
-
-
-@pytest.mark.usefixtures("data")
-def test_down_keeps_the_data_and_the_next_run_brings_it_up(platform):
-    platform.run("playbooks/down.yml").ok()
-    wait_until("no pod is left", lambda: not platform.pods(), 120)
-    platform.run("playbooks/down.yml").unchanged()
-    platform.run().ok()
