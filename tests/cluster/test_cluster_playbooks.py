@@ -8,7 +8,7 @@ import pytest
 from lib.platform_proc import wait_until
 
 
-def test_status_names_the_pods_and_the_address_and_changes_nothing(platform):
+def test_status_names_the_pods_and_changes_nothing(platform):
     before = platform.lives()
     run = platform.run("playbooks/status.yml").unchanged()
     for name in platform.pods():
