@@ -25,7 +25,7 @@ verify: ## prove that the running platform works
 status: ## show what runs, where, and how to reach it
 	$(PLAY) playbooks/status.yml $(MLOPS_ARGS) $(ARGS)
 
-test: ## run all tests, or those of ARGS: lint sanity unit integration molecule cluster
+test: ## run all tests, or those of ARGS: unit lint sanity molecule integration changes cluster
 	@tests/run $(or $(ARGS),all)
 
 lint: ## run the linters alone

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 
 import pytest
 from lib.cluster_platform import Cluster, ClusterPlatform, given_kubeconfig
@@ -33,11 +32,6 @@ LONG = {
     "test_cluster_split.py",
     "test_cluster_refusals.py",
 }
-
-
-def pytest_configure(config):
-    """Turn SIGTERM into an orderly end, so that the platform is removed when the runner stops the tests."""
-    signal.signal(signal.SIGTERM, lambda *_unused: pytest.exit("stopped by SIGTERM", returncode=143))
 
 
 def pytest_collection_modifyitems(items):

@@ -2,22 +2,19 @@
 
 `MLOPS_TEST_CONNECTIONS` names a JSON file with the keys `s3`, `postgresql` and `mlflow`; each holds the connection options of that
 family's modules (`endpoint_url`, `login_host`, `tracking_uri`, ...). Then no platform is made, and its own tests are skipped.
-
-For whoever writes tests: `MLOPS_TEST_KEEP=1` leaves the platform running at the end and says where it is; `MLOPS_TEST_DATA_DIR` takes that
-one again, in seconds, and leaves it running as well.
+lib.platform_session says how to keep the platform.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import tempfile
 from pathlib import Path
 
 import pytest
-from lib.platform import Platform, remove_user, user_exists
 from lib.platform_interrupt import install_through_kills
+from lib.platform_session import session_platform
 from lib.postgresql_server import database_state, pg_admin, pg_names
 from lib.s3_buckets import bucket, bucket_name, make_bucket, run_bucket, s3, versioned
 
@@ -25,15 +22,11 @@ from lib.s3_buckets import bucket, bucket_name, make_bucket, run_bucket, s3, ver
 __all__ = ["bucket", "bucket_name", "database_state", "make_bucket", "pg_admin", "pg_names", "run_bucket", "s3", "versioned"]
 
 GIVEN = os.environ.get("MLOPS_TEST_CONNECTIONS")
-# order of the files: what only looks comes first, what kills and interrupts comes last
+# order of the files: what only looks comes first, what interrupts comes last
 LATE = (
     "test_platform_contract.py",
     "test_platform_refusals.py",
     "test_platform_security.py",
-    "test_platform_secrets.py",
-    "test_platform_changes.py",
-    "test_platform_durability.py",
-    "test_platform_kill.py",
     "test_platform_interrupt.py",
     # takes the platform's own object store away and makes it anew
     "test_object_store_migration.py",
@@ -41,10 +34,6 @@ LATE = (
 
 
 def pytest_configure(config):
-    """Turn SIGTERM into an orderly end, so that the platform is removed when the runner stops the tests."""
-    if hasattr(config, "workerinput"):
-        return
-    signal.signal(signal.SIGTERM, lambda *_unused: pytest.exit("stopped by SIGTERM", returncode=143))
     if not GIVEN and "MLOPS_TEST_MLFLOW_PYTHON" not in os.environ:
         # read when the test files are imported; the file itself is written when there is a platform
         config.mlflow_python = Path(tempfile.mkdtemp(prefix="mlops-test-")) / "python"
@@ -66,25 +55,11 @@ def platform(request):
     """A running platform of these tests' own (lib.platform.Platform)."""
     if GIVEN:
         pytest.skip("MLOPS_TEST_CONNECTIONS names other servers")
-    kept = os.environ.get("MLOPS_TEST_DATA_DIR")
-    had_user = user_exists()
-    platform = Platform.at(kept) if kept else Platform.new()
-    try:
-        if kept:
-            platform.install()
-        else:
-            install_through_kills(platform)
+    with session_platform(install_through_kills) as platform:
         if hasattr(request.config, "mlflow_python"):
             request.config.mlflow_python.write_text(f'#!/bin/sh\nexec {platform.python("mlflow")} "$@"\n', encoding="ascii")
             request.config.mlflow_python.chmod(0o700)
         yield platform
-    finally:
-        if kept or os.environ.get("MLOPS_TEST_KEEP"):
-            print(f"\nkept: MLOPS_TEST_DATA_DIR={platform.data_dir}")
-        else:
-            platform.reset()
-            if not had_user:
-                remove_user()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -38,9 +38,12 @@ COMPILED = {}
 
 def compile_once(self, source, name=None, filename=None, **options):
     """Compile a template, each text once: a rendering fills in the same ones hundreds of times, and spent half of its time here."""
+    if not isinstance(source, str):
+        return compile_template(self, source, name, filename, **options)
     escape = getattr(_TemplateCompileContext.current(optional=True), "escape_backslashes", None)
-    key = (source, name, filename, escape, tuple(sorted(options.items())), *(getattr(self, field) for field in _TEMPLATE_OVERRIDE_FIELD_NAMES))
-    if not isinstance(source, str) or key not in COMPILED:
+    delimiters = tuple(getattr(self, field) for field in _TEMPLATE_OVERRIDE_FIELD_NAMES)
+    key = (source, name, filename, escape, delimiters, *options.items())
+    if key not in COMPILED:
         COMPILED[key] = compile_template(self, source, name, filename, **options)
     return COMPILED[key]
 
