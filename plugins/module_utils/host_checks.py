@@ -38,6 +38,11 @@ def data_directory_state(path):
         return "foreign", None
 
 
+def complete_environments(data_dir):
+    """Return the names of the virtual environments in `data_dir` that roles/local_runtime has marked as complete, sorted."""
+    return sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob(os.path.join(data_dir, "runtime", "*", ".complete")))
+
+
 def nearest_existing(path):
     """Return the longest part of an absolute `path` that exists."""
     while not os.path.isdir(path):

@@ -136,6 +136,11 @@ host:
     python_complete:
       description: Whether it can make virtual environments with pip in them.
       type: bool
+    environments:
+      description: Names of the virtual environments below C(runtime) in the data directory that were installed to their end.
+      type: list
+      elements: str
+      sample: [mlflow-py3.11-0123456789ab]
     cpus:
       description: Processors that this host has.
       type: int
@@ -242,6 +247,7 @@ def main():
             "python": python["path"] if python else None,
             "python_version": ".".join(map(str, python["version"])) if python else None,
             "python_complete": bool(python and python["venv"]),
+            "environments": host_checks.complete_environments(data_dir),
             "cpus": os.cpu_count() or 1,
             "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
         },

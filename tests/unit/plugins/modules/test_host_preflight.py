@@ -32,6 +32,16 @@ def place():
     assert not os.path.exists(path), "the check has made the data directory"
 
 
+def test_complete_environments(tmp_path):
+    """One whose installation was interrupted is none."""
+    for name in ("mlflow-py3.11-aa", "tools-py3.11-bb", "traefik-py3.11-cc"):
+        (tmp_path / "runtime" / name).mkdir(parents=True)
+    for name in ("tools-py3.11-bb", "mlflow-py3.11-aa"):
+        (tmp_path / "runtime" / name / ".complete").touch()
+    assert preflight(data_dir=str(tmp_path))["host"]["environments"] == ["mlflow-py3.11-aa", "tools-py3.11-bb"]
+    assert preflight(data_dir=str(tmp_path / "none"))["host"]["environments"] == []
+
+
 def test_a_good_host_has_no_problems(place):
     result = preflight(data_dir=place, service_user="nobody")
     assert result["problems"] == []
