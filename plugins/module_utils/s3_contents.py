@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.mlops.platform.plugins.module_utils.s3 import NOT_IMPLEMENTED, S3Error
-from ansible_collections.mlops.platform.plugins.module_utils.s3_pages import pages
+from ansible_collections.mlops.platform.plugins.module_utils.s3_pages import pages, pages_of_all
 
 # DeleteObjects takes so many keys, and a list page holds so many
 BATCH = 1000
@@ -88,29 +88,20 @@ class Contents:
     def _pages(self):
         """Yield kind, [(key, id), ...] and whether more follows, page by page; both kinds of a version page come one by one."""
         yield from self._upload_pages()
-        try:
-            for page in self._list("list_object_versions"):
-                for kind, name in (("versions", "Versions"), ("delete_markers", "DeleteMarkers")):
-                    yield from self._entries(kind, page, name, "VersionId")
-        except S3Error as error:
-            if error.code not in NOT_IMPLEMENTED:
-                raise
-            # no versions on this server: the plain listing
-            for page in self._list("list_objects_v2"):
-                yield from self._entries("versions", page, "Contents", "VersionId")
+        for versioned, page in pages_of_all(self.connection, self.bucket):
+            kinds = {"versions": "Versions", "delete_markers": "DeleteMarkers"} if versioned else {"versions": "Contents"}
+            for kind, name in kinds.items():
+                yield from self._entries(kind, page, name, "VersionId")
 
     def _upload_pages(self):
         """Yield the unfinished multipart uploads; none, with a warning, where the server cannot list them."""
         try:
-            for page in self._list("list_multipart_uploads"):
+            for page in pages(self.connection, self.bucket, "list_multipart_uploads", f"list bucket {self.bucket}"):
                 yield from self._entries("multipart_uploads", page, "Uploads", "UploadId")
         except S3Error as error:
             if error.code not in NOT_IMPLEMENTED:
                 raise
             self.connection.module.warn(f"{self.connection.where} cannot list unfinished multipart uploads: none is counted or removed")
-
-    def _list(self, operation):
-        return pages(self.connection, self.bucket, operation, f"list bucket {self.bucket}")
 
     @staticmethod
     def _entries(kind, page, name, identity):

@@ -7,8 +7,7 @@ from __future__ import annotations
 import collections
 import re
 
-from ansible_collections.mlops.platform.plugins.module_utils.s3 import NOT_IMPLEMENTED, S3Error
-from ansible_collections.mlops.platform.plugins.module_utils.s3_pages import pages
+from ansible_collections.mlops.platform.plugins.module_utils.s3_pages import pages_of_all
 
 # one version, or one delete marker (size None, no etag), of a key
 Entry = collections.namedtuple("Entry", "key size etag version latest")
@@ -26,14 +25,9 @@ def history(connection, bucket):
     """Return {key: [Entry, ...]} of `bucket`, each key's entries from the oldest to the newest. Raises S3Error."""
     connection.listen(EVENT, keep_order)
     found = {}
-    try:
-        for page in pages(connection, bucket, "list_object_versions", f"list the versions of bucket {bucket}"):
-            for moment, entry in _together(page):
-                found.setdefault(entry.key, []).append((moment, entry))
-    except S3Error as error:
-        if error.code not in NOT_IMPLEMENTED:
-            raise
-        found = {entry.key: [(None, entry)] for entry in _objects(connection, bucket)}
+    for versioned, page in pages_of_all(connection, bucket):
+        for moment, entry in _together(page) if versioned else _objects(page):
+            found.setdefault(entry.key, []).append((moment, entry))
     for key, entries in found.items():
         if len(entries) > 1:
             # Newest first, as S3 lists them; a server that does not is put right by time. Equal times stay as they were listed.
@@ -55,11 +49,10 @@ def _together(page):
         yield found["LastModified"], Entry(found["Key"], size, etag, found.get("VersionId") or "null", bool(found.get("IsLatest")))
 
 
-def _objects(connection, bucket):
-    """Yield the objects of a server that has no versions."""
-    for page in pages(connection, bucket, "list_objects_v2", f"list bucket {bucket}"):
-        for found in page.get("Contents", []):
-            yield Entry(found["Key"], found["Size"], found.get("ETag", "").strip('"'), "null", True)
+def _objects(page):
+    """Yield (None, Entry) of a page of a server that has no versions: no key has two entries to order by time."""
+    for found in page.get("Contents", []):
+        yield None, Entry(found["Key"], found["Size"], found.get("ETag", "").strip('"'), "null", True)
 
 
 def newest(entries):

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.mlops.platform.plugins.module_utils.s3 import S3Error
+from ansible_collections.mlops.platform.plugins.module_utils.s3 import NOT_IMPLEMENTED, S3Error
 
 # operation: {argument of the next request: what the page calls it}
 NEXT = {
@@ -29,3 +29,19 @@ def pages(connection, bucket, operation, what):
         if following == marker or not following:
             raise S3Error(f"cannot {what} at {connection.where}: the server does not get on with its list")
         marker = following
+
+
+def pages_of_all(connection, bucket):
+    """Yield (versioned, page) of everything in `bucket`: its versions and delete markers, or its objects where a server has no versions.
+
+    Raises S3Error.
+    """
+    what = f"list bucket {bucket}"
+    try:
+        for page in pages(connection, bucket, "list_object_versions", what):
+            yield True, page
+    except S3Error as error:
+        if error.code not in NOT_IMPLEMENTED:
+            raise
+        for page in pages(connection, bucket, "list_objects_v2", what):
+            yield False, page
