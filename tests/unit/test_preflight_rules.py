@@ -6,19 +6,12 @@ import re
 from base64 import b64decode, b64encode
 
 import pytest
-from lib.render import Roles
-
-
-def problems(root=False, manager="supervisor", **overrides):
-    """Return (what, remedy) of the rules that are broken."""
-    host = {"host": {"root": root, "service_manager": manager}, "problems": []}
-    roles = Roles("postgresql", "object_store", "ingress", "mlflow", "preflight", preflight_host=host, **overrides)
-    return [(rule["what"], rule["remedy"]) for rule in roles.value("preflight_found")]
+from lib.render_preflight import problems
 
 
 @pytest.mark.parametrize("root, manager", [(False, "supervisor"), (True, "systemd")])
 def test_the_defaults_are_accepted(root, manager):
-    assert problems(root, manager) == []
+    assert problems(host={"root": root, "service_manager": manager}) == []
 
 
 OUTSIDE = {
@@ -64,7 +57,7 @@ ELSEWHERE = {"object_store_engine": "external", **OUTSIDE}
 )
 @pytest.mark.parametrize("substrate", ["local", "kubernetes"])
 def test_the_store_of_before_is_accepted(substrate, given):
-    assert problems(**in_substrate(substrate), **given) == []
+    assert problems(substrate, **given) == []
 
 
 @pytest.mark.parametrize(
@@ -82,16 +75,9 @@ def test_the_store_of_before_is_accepted(substrate, given):
 )
 @pytest.mark.parametrize("substrate", ["local", "kubernetes"])
 def test_another_store_waits_for_the_migration(substrate, given):
-    ((what, remedy),) = problems(**in_substrate(substrate), **given)
+    ((what, remedy),) = problems(substrate, **given)
     url = re.search('MLFLOW_S3_ENDPOINT_URL="(.*)"', b64decode(given["preflight_mlflow_env"]["content"]).decode()).group(1)
     assert url in what and "playbooks/migrate_object_store.yml" in remedy and "object_store_accept_another" in remedy
-
-
-def in_substrate(substrate):
-    """Return what else the rules of a cluster need."""
-    cluster = {"git_version": "v1.32.1", "server": "https://cluster.example.com:6443", "openshift": False, "apis": {}}
-    there = {"preflight_cluster": {"cluster": cluster, "problems": []}, "postgresql_engine": "statefulset", "mlflow_expose": "cluster"}
-    return {"mlops_substrate": substrate, **(there if substrate == "kubernetes" else {})}
 
 
 BAD = [

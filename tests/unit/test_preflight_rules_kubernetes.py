@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from lib.render import ROOT, Roles
+from lib import render_preflight
 
-SERVED = {"ServiceMonitor": "monitoring.coreos.com/v1", "PodMonitor": "monitoring.coreos.com/v1", "Cluster": "postgresql.cnpg.io/v1"}
 EXTERNAL_DATABASE = {
     "postgresql_engine": "external",
     "postgresql_external_host": "db.example.com",
@@ -22,22 +21,9 @@ EXTERNAL_STORE = {
 
 def problems(apis=None, openshift=False, missing=(), **overrides):
     """Return (what, remedy) of the rules that are broken in a cluster that serves `apis`, and where `missing` resources are not allowed."""
-    cluster = {
-        "git_version": "v1.32.1",
-        "server": "https://cluster.example.com:6443",
-        "openshift": openshift,
-        "apis": SERVED if apis is None else apis,
-        "missing_permissions": [{"resource": name, "verbs": ["create"]} for name in missing],
-    }
-    overrides = {
-        "mlops_substrate": "openshift" if openshift else "kubernetes",
-        "preflight_cluster": {"cluster": cluster, "problems": []},
-        "mlops_cluster": cluster,
-        **overrides,
-    }
-    roles = Roles("common", "kubernetes_cluster", "postgresql", "object_store", "ingress", "mlflow", "preflight", **overrides)
-    roles.variables = {**roles.load(ROOT / "roles" / "mlflow" / "vars" / "kubernetes.yml"), **roles.variables, **overrides}
-    return [(rule["what"], rule["remedy"]) for rule in roles.value("preflight_found")]
+    cluster = {"missing_permissions": [{"resource": name, "verbs": ["create"]} for name in missing]}
+    cluster |= {} if apis is None else {"apis": apis}
+    return render_preflight.problems("openshift" if openshift else "kubernetes", cluster=cluster, **overrides)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from lib.render import Roles
+from lib import render_preflight
 
 SINGLE = "mlops-object-store"
 SPLIT = {"object_store_topology": "split"}
@@ -25,20 +25,7 @@ def claim(name, leaving=False):
 def problems(there=(), leaving=(), **overrides):
     """Return (what, remedy) of the rules that are broken in a cluster with these claims."""
     found = [*map(claim, there), *(claim(name, leaving=True) for name in leaving)]
-    roles = Roles(
-        "postgresql",
-        "object_store",
-        "mlflow",
-        "preflight",
-        **{
-            "mlops_substrate": "kubernetes",
-            "postgresql_engine": "statefulset",
-            "preflight_cluster": {"cluster": {"git_version": "v1.32.0", "openshift": False, "apis": {}}, "problems": []},
-            "preflight_found_claims": {"resources": found},
-            **overrides,
-        },
-    )
-    return [(rule["what"], rule["remedy"]) for rule in roles.value("preflight_found")]
+    return render_preflight.problems("kubernetes", preflight_found_claims={"resources": found}, **overrides)
 
 
 @pytest.mark.parametrize(

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from lib.render import Roles
+from lib import render_preflight
 
 IMAGE = "registry.example.com/minio@sha256:" + "0f" * 32
-CLUSTER = {"git_version": "v1.32.1", "openshift": False, "apis": {}, "server": "https://cluster.example.com:6443"}
 NOTE = "mlops.platform/minio-pool"
 
 
 def problems(substrate="kubernetes", deployed=None, **overrides):
     """Return (what, remedy) of the rules that are broken; `deployed` are the annotations of the StatefulSets that are there."""
-    found = {"cluster": {**CLUSTER, "openshift": substrate == "openshift"}, "problems": []}
-    host = {"host": {"root": False, "service_manager": "supervisor"}, "problems": []}
     store = {"resources": [{"metadata": {"name": "mlops-object-store", **one}} for one in deployed or []]}
-    given = {"mlops_substrate": substrate, "preflight_cluster": found, "preflight_host": host, "preflight_store": store}
-    given |= {} if substrate == "local" else {"postgresql_engine": "statefulset", "mlflow_expose": "cluster"}
-    roles = Roles("postgresql", "object_store", "ingress", "mlflow", "preflight", **{**given, **overrides})
-    return [(rule["what"], rule["remedy"]) for rule in roles.value("preflight_found")]
+    return render_preflight.problems(substrate, **{"preflight_store": store, **overrides})
 
 
 def minio(replicas=1, drives=1, **overrides):
@@ -71,7 +65,7 @@ SHAPES = [(nodes, drives) for nodes in (1, 2, 3, 4, 13, 16, 17, 18, 34, 38) for 
 
 def test_the_shapes_of_a_pool():
     """Those that MinIO's own algorithm accepts, but for two and three drives in all."""
-    roles = Roles("object_store", "preflight", preflight_cluster={"cluster": CLUSTER}, **minio())
+    roles = render_preflight.rules("kubernetes", **minio())
     wrong = []
     for nodes, drives in SHAPES:
         expected = nodes * drives not in (2, 3) and in_sets(nodes, drives)
