@@ -1,10 +1,12 @@
-"""Measures the local substrate: the time of runs, and MLflow through the platform against `mlflow server` with its own defaults.
+r"""Measures the local substrate: the time of runs, and MLflow through the platform against `mlflow server` with its own defaults.
 
-    MLOPS_TEST_DATA_DIR=/var/lib/mlops-test-xxxxxx python tests/benchmarks/bench_platform.py [--rounds 3] [--seconds 10] [--runs] [--first]
+    MLOPS_TEST_DATA_DIR=/var/lib/mlops-test-xxxxxx python tests/benchmarks/bench_platform.py [--rounds 3] [--seconds 10] \
+        [--runs] [--first] [--cold]
 
 It takes a platform that the integration tests kept (MLOPS_TEST_KEEP=1). The other server runs on the same PostgreSQL, in a database of its
 own, with the same MLflow and basic auth; the two are measured in turns, so that other load on the machine meets both. --runs also times
-runs of site.yml, --first a first installation (on ports and in a directory of its own, removed afterwards). Prints one JSON line each.
+runs of site.yml, --first a first installation (on ports and in a directory of its own, removed afterwards), and --cold `make up` in a fresh
+clone of what is committed: with nothing there (no .venv, no data, an empty cache of pip), and once more. Prints one JSON line each.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import secrets
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -26,6 +29,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 from lib.platform import ROOT, Platform  # noqa: E402
 from lib.platform_clients import Http  # noqa: E402
 from lib.platform_proc import wait_until  # noqa: E402
+from lib.platform_secrets import as_variables  # noqa: E402
 
 PORT = 26800
 CLIENTS = 8
@@ -145,6 +149,31 @@ def serving(platform, rounds, seconds):
             )
 
 
+def make_up(clone, given, **environment):
+    """Run `make up` in `clone` with the variables file `given`; return its seconds. Raises AssertionError when it fails."""
+    began = time.monotonic()
+    command = ["make", "up", f"ARGS=-e @{given}"]
+    done = subprocess.run(command, cwd=clone, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return round(time.monotonic() - began, 1)
+
+
+def cold():
+    """Time `make up` in a fresh clone, where nothing is there yet and where everything is."""
+    fresh = Platform.new(ports=26700, name="mlops-bench")
+    with tempfile.TemporaryDirectory(prefix="mlops-bench-") as folder:
+        subprocess.run(["git", "clone", "--quiet", ROOT, f"{folder}/clone"], check=True)
+        given = Path(folder, "variables.yml")
+        given.touch(mode=0o600)
+        given.write_text(as_variables(fresh.variables), encoding="utf-8")
+        cache = {"PIP_CACHE_DIR": f"{folder}/pip"}
+        try:
+            for name in ("make up, cold", "make up, warm"):
+                say(what=name, seconds=make_up(f"{folder}/clone", given, **cache))
+        finally:
+            fresh.reset()
+
+
 def runs(platform, rounds, first):
     """Time runs of site.yml: first (where asked), second, check, after `down`, and through `make up`."""
     if first:
@@ -161,9 +190,7 @@ def runs(platform, rounds, first):
     given = max(platform.scratch.glob("variables-*.yml"), key=lambda path: path.stat().st_mtime)
     # the first one may install the controller's own environment
     for name in ("make up (the first may make .venv)", "make up", "make up"):
-        began = time.monotonic()
-        done = subprocess.run(["make", "up", f"ARGS=-e @{given}"], cwd=ROOT, capture_output=True, text=True, check=False)
-        say(what=name, seconds=round(time.monotonic() - began, 1), code=done.returncode)
+        say(what=name, seconds=make_up(ROOT, given))
     say(what="down", seconds=round(platform.run("playbooks/down.yml").ok().seconds, 1))
     began = time.monotonic()
     run = platform.run().ok()
@@ -176,11 +203,14 @@ def main():
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--runs", action="store_true", help="also time runs of site.yml")
     parser.add_argument("--first", action="store_true", help="with --runs: also a first installation")
+    parser.add_argument("--cold", action="store_true", help="also `make up` in a fresh clone with nothing there")
     arguments = parser.parse_args()
     place = os.environ.get("MLOPS_TEST_DATA_DIR")
     if not place:
         parser.error("MLOPS_TEST_DATA_DIR must name a platform that the integration tests kept (MLOPS_TEST_KEEP=1)")
     platform = Platform.at(place)
+    if arguments.cold:
+        cold()
     if arguments.runs:
         runs(platform, arguments.rounds, arguments.first)
     serving(platform, arguments.rounds, arguments.seconds)
