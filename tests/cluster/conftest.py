@@ -18,6 +18,8 @@ ORDER = (
     "test_cluster_rollout.py",
     "test_cluster_secrets.py",
     "test_cluster_recovery.py",
+    # takes the platform's own object store away and makes it anew
+    "test_cluster_migration.py",
     # removes the platform in the end
     "test_cluster_playbooks.py",
     "test_cluster_split.py",
@@ -29,6 +31,7 @@ LONG = {
     "test_cluster_rollout.py",
     "test_cluster_secrets.py",
     "test_cluster_recovery.py",
+    "test_cluster_migration.py",
     "test_cluster_split.py",
     "test_cluster_refusals.py",
 }

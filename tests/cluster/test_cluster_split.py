@@ -5,7 +5,6 @@ A platform of its own: PostgreSQL and the object store alone. One site.yml makes
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import re
@@ -54,9 +53,8 @@ def split(kubeconfig):
 
 def s3(platform, attempts=1):
     """Return a boto3 client of the administrator through the Service; `attempts`: how often a request is tried."""
-    data = platform.cluster.core.read_namespaced_secret(f"{NAME}-secrets", platform.namespace).data
     host, port = platform.address(NAME)
-    keys = {key: base64.b64decode(data[f"object_store_admin_{key}"]).decode() for key in ("access_key", "secret_key")}
+    keys = {key: platform.object_store_keys()[f"admin_{key}"] for key in ("access_key", "secret_key")}
     connection = {"endpoint_url": f"http://{host}:{port}", "region": "us-east-1", **keys}
     return clients.s3(connection, retries={"max_attempts": attempts, "mode": "standard"})
 

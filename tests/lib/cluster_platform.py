@@ -132,6 +132,11 @@ class ClusterPlatform:
             found.update({key: base64.b64decode(value).decode() for key, value in data.items() if not key.endswith(".previous")})
         return found
 
+    def object_store_keys(self):
+        """Return {admin_access_key: ..., mlflow_secret_key: ...} of the object store, also where nothing else is installed."""
+        data = self.cluster.core.read_namespaced_secret("mlops-object-store-secrets", self.namespace).data
+        return {key.removeprefix("object_store_"): base64.b64decode(value).decode() for key, value in data.items()}
+
     def pods(self, component=None):
         """Return the pods that are not on their way out, by name; those of Jobs are left out."""
         found = self.cluster.core.list_namespaced_pod(self.namespace).items

@@ -1,0 +1,103 @@
+"""playbooks/migrate_object_store.yml in a cluster: to the server of another namespace, the old one removed, and back to a new one."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from lib import platform_clients as clients
+from lib.cluster_platform import ClusterPlatform, explained
+from lib.s3_buckets import read
+
+BUCKET = "mlflow-artifacts"
+PLAYBOOK = "playbooks/migrate_object_store.yml"
+KEY = "artifacts/0/migration/history"
+NAME = "mlops-object-store"
+
+
+@pytest.fixture(scope="module")
+def outside(kubeconfig):
+    """A client of another namespace's object store, and the variables that name it as a server of others."""
+    other = ClusterPlatform(kubeconfig)
+    try:
+        other.run(tags="postgresql,object_store").ok()
+        found, (host, port) = other.object_store_keys(), other.address(NAME)
+        url = f"http://{host}:{port}"
+        variables = {
+            "object_store_engine": "external",
+            "object_store_external_url": url,
+            **{f"object_store_{who}_{key}": found[f"{who}_{key}"] for who in ("admin", "mlflow") for key in ("access_key", "secret_key")},
+        }
+        login = {"access_key": found["admin_access_key"], "secret_key": found["admin_secret_key"]}
+        yield clients.s3({"endpoint_url": url, "region": "us-east-1", **login}), variables
+    finally:
+        other.remove()
+
+
+def bodies(s3):
+    """The contents of KEY's versions, newest first, and the number of its delete markers."""
+    listed = s3.list_object_versions(Bucket=BUCKET, Prefix=KEY)
+    return [read(s3, BUCKET, KEY, VersionId=entry["VersionId"]) for entry in listed["Versions"]], len(listed.get("DeleteMarkers", []))
+
+
+def used(platform):
+    """MLflow's address of its object store."""
+    settings = platform.cluster.core.read_namespaced_config_map("mlops-mlflow-environment", platform.namespace).data
+    return settings["MLFLOW_S3_ENDPOINT_URL"]
+
+
+def left(platform):
+    """The workloads and claims of the object store in the namespace."""
+    sets = platform.cluster.apps.list_namespaced_stateful_set(platform.namespace).items
+    claims = platform.cluster.core.list_namespaced_persistent_volume_claim(platform.namespace).items
+    return {one.metadata.name for one in [*sets, *claims] if NAME in one.metadata.name}
+
+
+def test_there_and_back(platform, outside):
+    there, variables = outside
+    inside, old_url = platform.s3(), used(platform)
+    for body in (b"one", None, b"two", b"three"):
+        inside.delete_object(Bucket=BUCKET, Key=KEY) if body is None else inside.put_object(Bucket=BUCKET, Key=KEY, Body=body)
+    run_id, model = platform.new_run("migration"), os.urandom(300_000)
+    platform.put_artifact(run_id, "model.bin", model)
+    history = bodies(inside)
+    assert history == ([b"three", b"two", b"one"], 1)
+
+    # another server would leave the artifacts behind
+    explained(platform.run(extra=variables), PLAYBOOK, "nothing was changed")
+    platform.run(PLAYBOOK, extra=variables, check=True).ok()
+    assert used(platform) == old_url
+
+    platform.run(PLAYBOOK, extra=variables).ok()
+    assert used(platform) == variables["object_store_external_url"]
+    assert bodies(there) == history
+    # the old one is as it was, and serves; MLflow has left it
+    assert bodies(inside) == history
+    assert platform.artifact(run_id, "model.bin") == model
+    platform.put_artifact(run_id, "later.bin", b"later")
+    assert f"artifacts/0/{run_id}/artifacts/later.bin" in [entry["Key"] for entry in there.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    # the variables of before would take MLflow back to it, without what comes from now on
+    explained(platform.run(), "object_store_accept_another")
+    # what the inventory does not name any more is kept for the one who asks for it
+    platform.run(extra=variables).unchanged()
+    assert left(platform)
+
+    removed_when_told(platform, variables, old_url)
+    assert platform.artifact(run_id, "model.bin") == model
+
+    # back, to a SeaweedFS that is made anew
+    platform.run(PLAYBOOK).ok()
+    platform.wait_until_up()
+    assert used(platform) == old_url
+    assert bodies(platform.s3()) == history
+    assert platform.artifact(run_id, "model.bin") == model and platform.artifact(run_id, "later.bin") == b"later"
+    platform.run().unchanged()
+
+
+def removed_when_told(platform, variables, old_url):
+    told = {**variables, "object_store_migration_remove_old": True}
+    run = platform.run(PLAYBOOK, extra={**told, "object_store_migration_confirm": "yes"})
+    assert run.code != 0 and "not confirmed: nothing was removed" in run.failed[-1]
+    assert left(platform)
+    platform.run(PLAYBOOK, extra={**told, "object_store_migration_confirm": old_url}).ok()
+    assert not left(platform)
