@@ -11,6 +11,7 @@ from lib.platform_proc import wait_until
 def test_status_names_the_pods_and_changes_nothing(platform):
     before = platform.lives()
     run = platform.run("playbooks/status.yml").unchanged()
+    assert f"URL http://mlops-mlflow.{platform.namespace}.svc:5000" in run.output
     for name in platform.pods():
         assert f"{name}: Running, 1 of 1 ready" in run.output, name
     assert platform.lives() == before

@@ -164,3 +164,4 @@ def removed_when_told(platform, variables, old_url):
     platform.run(PLAYBOOK, extra={**told, "object_store_migration_confirm": old_url}).ok()
     assert not (platform.data_dir / "seaweedfs").exists()
     assert not [process for process in platform.processes().values() if process.name == "weed"]
+    assert not platform.sockets()

@@ -107,10 +107,7 @@ class Platform:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             there = installed and self.data_dir.exists()
-            grpc = {
-                str(value + 10000) for name, value in self.variables.items() if name.startswith("object_store_") and name.endswith("_port")
-            }
-            sockets = [path for path in Path("/tmp").glob("seaweedfs-*-grpc-*.sock") if path.stem.rpartition("-")[2] in grpc]
+            sockets = self.sockets()
             shutil.rmtree(self.data_dir, ignore_errors=True)
             shutil.rmtree(self.scratch, ignore_errors=True)
         assert problem is None, f"playbooks/reset.yml failed:\n{problem}"
@@ -159,6 +156,11 @@ class Platform:
     def as_service(self, *command):
         """Return the command as the service user runs it."""
         return [*(["runuser", "-u", USER, "--"] if self.root else []), *map(str, command)]
+
+    def sockets(self):
+        """Return the sockets that SeaweedFS has made outside of the data directory."""
+        ports = {str(port + 10000) for name, port in self.variables.items() if name.startswith("object_store_") and name.endswith("_port")}
+        return [path for path in Path("/tmp").glob("seaweedfs-*-grpc-*.sock") if path.stem.rpartition("-")[2] in ports]
 
     def supervisor(self, *command):
         """Run supervisorctl; return its output."""
