@@ -29,6 +29,7 @@ def unknown(namespace, server=""):
         "storage_classes_known": False,
         "default_storage_class": "",
         "missing_permissions": [],
+        "objects": {},
         "requests": 0,
     }
 
@@ -41,7 +42,7 @@ class Preflight:
         self.facts = unknown(namespace, cluster.server)
         self.problems = []
 
-    def look(self, storage_classes=(), permissions=(), apis=None, create_namespace=False):
+    def look(self, storage_classes=(), permissions=(), apis=None, create_namespace=False, objects=()):
         """Look at everything. Raises ClusterError when the server cannot be talked to, or not as this user."""
         self._version()
         self.facts["apis"], groups = cluster_discovery.discover(self.cluster, apis)
@@ -53,7 +54,25 @@ class Preflight:
         for lacking in self.facts["missing_permissions"]:
             if not lacking["optional"]:
                 self.problems.append(cluster_permissions.as_problem(lacking, self.namespace))
+        for entry in objects:
+            self.facts["objects"][entry["key"]] = [] if self.facts["bare"] else self._objects(entry)
         self.facts["requests"] = self.cluster.requests
+
+    def _objects(self, entry):
+        """Return the objects that `entry` describes; a refusal is a problem."""
+        resource, query = entry["resource"], {}
+        if entry.get("labels"):
+            query["labelSelector"] = entry["labels"]
+        if entry.get("name"):
+            query["fieldSelector"] = f"metadata.name={entry['name']}"
+        path = namespaced(self.namespace, resource, group=entry.get("api_group") or "", version=entry.get("api_version") or "v1")
+        try:
+            return self.cluster.get(f"list {resource} in the namespace {self.namespace}", path, **query).get("items") or []
+        except ClusterError as error:
+            if error.status not in (403, 404):
+                raise
+            self.problems.append((error.what, error.remedy))
+            return []
 
     def _version(self):
         answer = self.cluster.get("read the server's version", "/version")

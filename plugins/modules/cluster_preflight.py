@@ -64,6 +64,36 @@ options:
       - The kinds that the platform itself may use are always looked up.
     type: dict
     default: {}
+  objects:
+    description:
+      - Objects of O(namespace) to read along, where it exists. They are found in RV(cluster.objects) by O(objects[].key).
+      - A list that cannot be read is a problem, and empty.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      key:
+        description: A name for the list.
+        type: str
+        required: true
+      resource:
+        description: The resource in the plural.
+        type: str
+        required: true
+      api_group:
+        description: The API group of the resource; an empty string is the core group.
+        type: str
+        default: ""
+      api_version:
+        description: The version of the API, without the group.
+        type: str
+        default: v1
+      labels:
+        description: A label selector. Unset means all objects.
+        type: str
+      name:
+        description: The name of the only object that is wanted. Unset means all objects.
+        type: str
 attributes:
   check_mode:
     support: full
@@ -87,6 +117,8 @@ EXAMPLES = r"""
       - {api_group: apps, resource: deployments, verbs: [get, list, create, patch, delete]}
       - {resource: secrets, verbs: [get, create, update]}
       - {resource: pods/log, verbs: [get]}
+    objects:
+      - {key: claims, resource: persistentvolumeclaims, labels: app.kubernetes.io/part-of=mlops}
   register: preflight
 
 - name: Stop with all of it at once
@@ -171,6 +203,9 @@ cluster:
       description: The entries of O(permissions) that the user does not have, optional ones included, each with the verbs that are missing.
       type: list
       elements: dict
+    objects:
+      description: For each entry of O(objects) the objects that are there, as the server shows them.
+      type: dict
     requests:
       description: How many requests the look took.
       type: int
@@ -197,6 +232,19 @@ OPTIONS = {
         },
     },
     "apis": {"type": "dict", "default": {}},
+    "objects": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "key": {"type": "str", "required": True, "no_log": False},
+            "resource": {"type": "str", "required": True},
+            "api_group": {"type": "str", "default": ""},
+            "api_version": {"type": "str", "default": "v1"},
+            "labels": {"type": "str"},
+            "name": {"type": "str"},
+        },
+    },
 }
 
 
@@ -208,7 +256,7 @@ def main():
     try:
         preflight = Preflight(Cluster(given), given["namespace"])
         facts, problems = preflight.facts, preflight.problems
-        preflight.look(given["storage_classes"], given["permissions"], given["apis"], given["create_namespace"])
+        preflight.look(given["storage_classes"], given["permissions"], given["apis"], given["create_namespace"], given["objects"])
     except ClusterError as error:
         # whoever prepares an installation wants this beside what the other checks found, not instead of it
         problems.append((error.what, error.remedy))

@@ -33,7 +33,7 @@ def used(url, engine="external", bucket="mlflow-artifacts"):
         "MLOPS_OBJECT_STORE_ENGINE": engine,
     }
     host = b64encode("".join(f'{name}="{value}"\n' for name, value in settings.items()).encode()).decode()
-    return {"preflight_mlflow_env": {"content": host}, "preflight_mlflow_environment": {"resources": [{"data": settings}]}}
+    return {"preflight_mlflow_env": {"content": host}, "cluster": {"objects": {"mlflow": [{"data": settings}]}}}
 
 
 OWN = used("http://127.0.0.1:18333", "seaweedfs")
@@ -51,7 +51,7 @@ ELSEWHERE = {"object_store_engine": "external", **OUTSIDE}
         {**OWN, **ELSEWHERE, "object_store_accept_another": True},
         # killed before there was an MLflow
         {"preflight_mlflow_env": {"msg": "file not found"}},
-        {"preflight_mlflow_environment": {"resources": []}},
+        {"cluster": {"objects": {"mlflow": []}}},
     ],
     ids=str,
 )

@@ -25,7 +25,7 @@ def claim(name, leaving=False):
 def problems(there=(), leaving=(), **overrides):
     """Return (what, remedy) of the rules that are broken in a cluster with these claims."""
     found = [*map(claim, there), *(claim(name, leaving=True) for name in leaving)]
-    return render_preflight.problems("kubernetes", preflight_found_claims={"resources": found}, **overrides)
+    return render_preflight.problems("kubernetes", cluster={"objects": {"claims": found}}, **overrides)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ NOTE = "mlops.platform/minio-pool"
 
 def problems(substrate="kubernetes", deployed=None, **overrides):
     """Return (what, remedy) of the rules that are broken; `deployed` are the annotations of the StatefulSets that are there."""
-    store = {"resources": [{"metadata": {"name": "mlops-object-store", **one}} for one in deployed or []]}
-    return render_preflight.problems(substrate, **{"preflight_store": store, **overrides})
+    store = [{"metadata": {"name": "mlops-object-store", **one}} for one in deployed or []]
+    return render_preflight.problems(substrate, cluster={"objects": {"object_store": store}}, **overrides)
 
 
 def minio(replicas=1, drives=1, **overrides):
@@ -124,7 +124,6 @@ def test_an_engine_does_not_take_over_what_another_has_stored():
     assert problems(deployed=[{}, {}]) == []
 
 
-@pytest.mark.parametrize("answer", [{}, {"failed": True, "msg": "out of reach"}, {"skipped": True}])
-def test_a_server_that_does_not_answer_is_no_other_problem(answer):
-    assert problems(preflight_store=answer) == []
-    assert problems(preflight_store=answer, **minio()) == []
+def test_a_server_that_does_not_answer_is_no_other_problem():
+    assert render_preflight.problems("kubernetes", cluster={"objects": {}}) == []
+    assert render_preflight.problems("kubernetes", cluster={"objects": {}}, **minio()) == []

@@ -266,3 +266,34 @@ class TestPermissions:
             )
         ]
         assert [entry["resource"] for entry in facts["missing_permissions"]] == ["deployments", "secrets"]
+
+
+CLAIMS = {"key": "claims", "resource": "persistentvolumeclaims", "labels": "a=b,c=d"}
+SETS = {"key": "sets", "api_group": "apps", "resource": "statefulsets", "name": "one"}
+
+
+def test_objects_are_read_along(server):
+    """Both kinds of selection, each list in one request."""
+    server.answers["/api/v1/namespaces/ns/persistentvolumeclaims"] = {"items": [{"metadata": {"name": "data"}}]}
+    server.answers["/apis/apps/v1/namespaces/ns/statefulsets"] = {"items": []}
+    facts, problems = look(server, objects=[CLAIMS, SETS])
+    assert problems == []
+    assert facts["objects"] == {"claims": [{"metadata": {"name": "data"}}], "sets": []}
+    assert [(one.path, one.query) for one in server.asked[-2:]] == [
+        ("/api/v1/namespaces/ns/persistentvolumeclaims", {"labelSelector": "a=b,c=d"}),
+        ("/apis/apps/v1/namespaces/ns/statefulsets", {"fieldSelector": "metadata.name=one"}),
+    ]
+
+
+def test_objects_that_cannot_be_read_are_a_problem(server):
+    server.answers["/api/v1/namespaces/ns/persistentvolumeclaims"] = refuse(403, "claims are not for you")
+    facts, problems = look(server, objects=[CLAIMS])
+    assert facts["objects"] == {"claims": []}
+    ((what, remedy),) = problems
+    assert "cannot list persistentvolumeclaims in the namespace ns: claims are not for you" in what and remedy
+
+
+def test_a_namespace_that_is_missing_has_no_objects(server):
+    server.answers["/api/v1/namespaces/ns"] = refuse(404)
+    facts, _problems = look(server, objects=[CLAIMS], create_namespace=True)
+    assert facts["objects"] == {"claims": []}
