@@ -26,22 +26,9 @@ ORDER = (
     "test_cluster_refusals.py",
 )
 
-# whole runs of site.yml one after the other, which have not all been seen to pass yet
-LONG = {
-    "test_cluster_rollout.py",
-    "test_cluster_secrets.py",
-    "test_cluster_recovery.py",
-    "test_cluster_migration.py",
-    "test_cluster_split.py",
-    "test_cluster_refusals.py",
-}
-
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: ORDER.index(item.path.name) if item.path.name in ORDER else len(ORDER))
-    for item in items:
-        if item.path.name in LONG and not os.environ.get("MLOPS_TEST_LONG"):
-            item.add_marker(pytest.mark.skip(reason="not part of CI yet: half an hour of whole runs; MLOPS_TEST_LONG=1 takes them in"))
 
 
 @pytest.fixture(scope="session")
