@@ -103,7 +103,8 @@ def say(text: str) -> None:
 
 def run(tiers: list[Tier]) -> None:
     """Run `tiers` lane by lane until all have ended. Raises KeyboardInterrupt when it is asked to stop."""
-    waiting = {lane: [tier for tier in tiers if tier.name in names] for lane, names in LANES.items()}
+    by_name = {tier.name: tier for tier in tiers}
+    waiting = {lane: [by_name[name] for name in names if name in by_name] for lane, names in LANES.items()}
     running: dict[str, Tier] = {}
     said = time.monotonic()
     try:
