@@ -28,8 +28,14 @@ ORDER = (
 
 
 # with them the whole of CI would take longer than the hour and a half that it has
-LONG = {"test_cluster_secrets.py", "test_cluster_migration.py", "test_cluster_split.py"}
-WHY = "some ten minutes of whole runs beside the other tiers: left out of CI for its time; MLOPS_TEST_LONG=1 takes it in"
+LONG = {
+    "test_cluster_rollout.py",
+    "test_cluster_secrets.py",
+    "test_cluster_recovery.py",
+    "test_cluster_migration.py",
+    "test_cluster_split.py",
+}
+WHY = "whole runs under load, too long for CI beside the other tiers; MLOPS_TEST_LONG=1 takes it in"
 
 
 def pytest_collection_modifyitems(items):

@@ -21,7 +21,8 @@ def data(platform):
     platform.wait_until_up()
     found = platform.http().json("GET", f"/api/2.0/mlflow/runs/get?run_id={run_id}")["run"]
     assert found["data"]["metrics"][0]["value"] == 7
-    assert platform.artifact(run_id, "data.bin") == content
+    # S3 answers, and its pod is ready, before SeaweedFS's parts have found each other again
+    assert wait_until("the artifact", lambda: platform.artifact(run_id, "data.bin"), 60) == content
 
 
 def kill(platform, component):

@@ -23,9 +23,9 @@ HERE = Path(__file__).resolve().parent
 # Tiers of one lane run one after the other, the lanes side by side. Each lane takes about a third of the whole time (the summary has each
 # tier's): what waits for a server or a pod in one leaves the processors to the others, and a fourth would only wait for them.
 LANES = {
-    "hosts": ["unit", "molecule", "changes"],
-    "servers": ["integration", "sanity", "lint"],
-    "cluster": ["cluster"],
+    "hosts": ["unit", "lint", "sanity", "molecule"],
+    "servers": ["integration"],
+    "cluster": ["cluster", "changes"],
     "preparation": ["prepare"],
 }
 TIERS = ["unit", "lint", "sanity", "molecule", "integration", "changes", "cluster"]
