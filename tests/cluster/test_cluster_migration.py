@@ -7,7 +7,7 @@ import os
 import pytest
 from lib import platform_clients as clients
 from lib.cluster_platform import ClusterPlatform, explained
-from lib.s3_buckets import read
+from lib.s3_buckets import bodies
 
 BUCKET = "mlflow-artifacts"
 PLAYBOOK = "playbooks/migrate_object_store.yml"
@@ -34,12 +34,6 @@ def outside(kubeconfig):
         other.remove()
 
 
-def bodies(s3):
-    """The contents of KEY's versions, newest first, and the number of its delete markers."""
-    listed = s3.list_object_versions(Bucket=BUCKET, Prefix=KEY)
-    return [read(s3, BUCKET, KEY, VersionId=entry["VersionId"]) for entry in listed["Versions"]], len(listed.get("DeleteMarkers", []))
-
-
 def used(platform):
     """MLflow's address of its object store."""
     settings = platform.cluster.core.read_namespaced_config_map("mlops-mlflow-environment", platform.namespace).data
@@ -60,7 +54,7 @@ def test_there_and_back(platform, outside):
         inside.delete_object(Bucket=BUCKET, Key=KEY) if body is None else inside.put_object(Bucket=BUCKET, Key=KEY, Body=body)
     run_id, model = platform.new_run("migration"), os.urandom(300_000)
     platform.put_artifact(run_id, "model.bin", model)
-    history = bodies(inside)
+    history = bodies(inside, BUCKET, KEY)
     assert history == ([b"three", b"two", b"one"], 1)
 
     # another server would leave the artifacts behind
@@ -70,9 +64,9 @@ def test_there_and_back(platform, outside):
 
     platform.run(PLAYBOOK, extra=variables).ok()
     assert used(platform) == variables["object_store_external_url"]
-    assert bodies(there) == history
+    assert bodies(there, BUCKET, KEY) == history
     # the old one is as it was, and serves; MLflow has left it
-    assert bodies(inside) == history
+    assert bodies(inside, BUCKET, KEY) == history
     assert platform.artifact(run_id, "model.bin") == model
     platform.put_artifact(run_id, "later.bin", b"later")
     assert f"artifacts/0/{run_id}/artifacts/later.bin" in [entry["Key"] for entry in there.list_objects_v2(Bucket=BUCKET)["Contents"]]
@@ -89,7 +83,7 @@ def test_there_and_back(platform, outside):
     platform.run(PLAYBOOK).ok()
     platform.wait_until_up()
     assert used(platform) == old_url
-    assert bodies(platform.s3()) == history
+    assert bodies(platform.s3(), BUCKET, KEY) == history
     assert platform.artifact(run_id, "model.bin") == model and platform.artifact(run_id, "later.bin") == b"later"
     platform.run().unchanged()
 

@@ -133,6 +133,7 @@ def test_each_part_has_its_pods_and_the_bucket_was_verified(split):
 def test_second_run_changes_nothing_and_restarts_nothing(split):
     before, objects = settled(split), split.objects()
     split.run(tags=TAGS).unchanged()
+    split.run(tags=TAGS, check=True, diff=True).unchanged()
     assert split.lives() == before
     assert split.objects() == objects
 

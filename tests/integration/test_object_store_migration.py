@@ -9,7 +9,7 @@ import uuid
 
 import pytest
 from lib import platform_clients as clients
-from lib.s3_buckets import read
+from lib.s3_buckets import bodies
 from lib.s3_second import second_server
 
 BUCKET = "mlflow-artifacts"
@@ -61,12 +61,6 @@ def download(platform, name):
     return answer
 
 
-def bodies(s3):
-    """The contents of KEY's versions, newest first, and the number of its delete markers."""
-    listed = s3.list_object_versions(Bucket=BUCKET, Prefix=KEY)
-    return [read(s3, BUCKET, KEY, VersionId=entry["VersionId"]) for entry in listed["Versions"]], len(listed.get("DeleteMarkers", []))
-
-
 def test_there_and_back(platform, outside):
     connection, variables = outside
     inside, there = platform.s3(), clients.s3(connection)
@@ -75,7 +69,7 @@ def test_there_and_back(platform, outside):
         inside.delete_object(Bucket=BUCKET, Key=KEY) if body is None else inside.put_object(Bucket=BUCKET, Key=KEY, Body=body)
     model = uuid.uuid4().bytes * 1000
     upload(platform, "model.bin", model)
-    history = bodies(inside)
+    history = bodies(inside, BUCKET, KEY)
 
     refused_by_site(platform, variables)
     refused_in_one_message(platform, variables)
@@ -86,11 +80,11 @@ def test_there_and_back(platform, outside):
     assert settings(platform) == old_url
     platform.run(PLAYBOOK, extra=variables).ok()
     assert settings(platform) == connection["endpoint_url"]
-    assert bodies(there) == history == ([b"three", b"two", b"one"], 1)
+    assert bodies(there, BUCKET, KEY) == history == ([b"three", b"two", b"one"], 1)
     # the variables of before would take it back to the old store, without what comes from now on
     assert "object_store_accept_another" in platform.run().failed[-1]
     # the old one is as it was, and serves
-    assert bodies(inside) == history
+    assert bodies(inside, BUCKET, KEY) == history
     assert download(platform, "model.bin") == model
     upload(platform, "later.bin", b"later")
     assert "artifacts/0/migration/later.bin" in [entry["Key"] for entry in there.list_objects_v2(Bucket=BUCKET)["Contents"]]
@@ -103,7 +97,7 @@ def test_there_and_back(platform, outside):
     platform.run(PLAYBOOK).ok()
     assert settings(platform) == old_url
     again = platform.s3()
-    assert bodies(again) == history
+    assert bodies(again, BUCKET, KEY) == history
     assert download(platform, "model.bin") == model and download(platform, "later.bin") == b"later"
     platform.run().unchanged()
 

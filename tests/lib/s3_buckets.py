@@ -49,6 +49,12 @@ def versions(s3, bucket, key=""):
     return answer.get("Versions", []), answer.get("DeleteMarkers", [])
 
 
+def bodies(s3, bucket, key):
+    """Return the contents of a key's versions, newest first, and the number of its delete markers."""
+    found, markers = versions(s3, bucket, key)
+    return [read(s3, bucket, key, VersionId=entry["VersionId"]) for entry in found], len(markers)
+
+
 def refused(call, *codes):
     """The call fails with one of the codes (S3's name or the HTTP status)."""
     from botocore.exceptions import ClientError

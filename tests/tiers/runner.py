@@ -28,7 +28,7 @@ LANES = {
     "cluster": ["cluster", "changes"],
     "preparation": ["prepare"],
 }
-TIERS = ["unit", "lint", "sanity", "molecule", "integration", "changes", "cluster"]
+TIERS = LANES["hosts"] + LANES["servers"] + LANES["cluster"]
 # they need what `prepare` builds
 PREPARED = {"molecule", "cluster"}
 # tiers that may be skipped as a whole: they need root and programs from outside of the repository
@@ -103,8 +103,7 @@ def say(text: str) -> None:
 
 def run(tiers: list[Tier]) -> None:
     """Run `tiers` lane by lane until all have ended. Raises KeyboardInterrupt when it is asked to stop."""
-    by_name = {tier.name: tier for tier in tiers}
-    waiting = {lane: [by_name[name] for name in names if name in by_name] for lane, names in LANES.items()}
+    waiting = {lane: [tier for tier in tiers if tier.name in names] for lane, names in LANES.items()}
     running: dict[str, Tier] = {}
     said = time.monotonic()
     try:
