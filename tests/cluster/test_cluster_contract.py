@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
-import yaml
+from kubernetes import client
+from kubernetes.client.rest import ApiException
 from lib.cluster_platform import settled
 
 
@@ -24,7 +25,7 @@ def test_check_mode_on_an_empty_cluster(platform):
 
 def test_first_run_was_verified(platform):
     assert platform.answers()
-    assert "verified" in platform.first_run.output.lower()
+    assert "a run and an artifact were written, read back and removed through" in platform.first_run.output
 
 
 def test_no_secret_in_the_output(platform):
@@ -38,9 +39,10 @@ def test_no_secret_in_the_output(platform):
             assert not any(part in text or json.dumps(part)[1:-1] in text for text in outputs), name
 
 
-def test_second_run_changes_nothing_and_restarts_nothing(platform):
+def test_second_run_with_the_documented_rights_alone_changes_nothing_and_restarts_nothing(platform):
+    """By a user of the namespace who may do what docs/kubernetes.md and preflight name, and nothing else anywhere."""
     before, objects = settled(platform), platform.objects()
-    platform.run().unchanged()
+    platform.run(extra=platform.as_tenant()).unchanged()
     assert platform.lives() == before
     assert platform.objects() == objects
 
@@ -74,13 +76,27 @@ def test_pods_keep_the_restricted_level(platform):
             assert one.readiness_probe and one.liveness_probe, f"{name}/{one.name}"
 
 
-def test_a_user_of_the_namespace_alone(platform):
-    """Who may do everything in the namespace and nothing elsewhere converges the same platform, and changes nothing."""
-    everything = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
-    theirs = platform.scratch / "namespace-user.kubeconfig"
-    theirs.touch(mode=0o600)
-    theirs.write_text(yaml.safe_dump(platform.cluster.kubeconfig_of(platform.namespace, "tenant", everything)), encoding="utf-8")
-    before = platform.lives()
-    platform.run(extra={"mlops_kubeconfig": str(theirs), "mlops_manage_namespace": False}).unchanged()
-    assert platform.lives() == before
-    assert Path(theirs).exists()
+def test_the_service_monitor_names_a_login_that_scrapes(platform):
+    """Where the cluster serves the kind; what a Prometheus would do with it, it can do."""
+    core, space = platform.cluster.core, platform.namespace
+    objects = client.CustomObjectsApi(platform.cluster.client)
+    try:
+        found = objects.get_namespaced_custom_object("monitoring.coreos.com", "v1", space, "servicemonitors", "mlops-mlflow")
+    except ApiException as error:
+        if "page not found" in str(error.body):
+            pytest.skip("the cluster does not serve ServiceMonitor")
+        raise
+    (endpoint,) = found["spec"]["endpoints"]
+    (service,) = core.list_namespaced_service(space, label_selector=selector(found["spec"]["selector"]["matchLabels"])).items
+    assert endpoint["port"] in [port.name for port in service.spec.ports]
+    login = []
+    for part in ("username", "password"):
+        named = endpoint["basicAuth"][part]
+        login.append(base64.b64decode(core.read_namespaced_secret(named["name"], space).data[named["key"]]).decode())
+    status, _headers, answer = platform.http(tuple(login))("GET", endpoint["path"])
+    assert (status, b"mlflow_http_request_total" in answer) == (200, True)
+    assert platform.http((login[0], "another"))("GET", endpoint["path"])[0] == 401
+
+
+def selector(labels):
+    return ",".join(f"{name}={value}" for name, value in labels.items())

@@ -127,6 +127,8 @@ class Load:
         self.stop.set()
         for thread in self.threads:
             thread.join(120)
+        with self.lock:
+            self.failures += [f"{thread.name} has not ended" for thread in self.threads if thread.is_alive()]
 
     def client(self, number):
         client, step, began = self.platform.http(), 0, time.monotonic()
@@ -142,8 +144,9 @@ class Load:
             try:
                 status, _headers, answer = client(*request)
                 problem = None if status == 200 else f"{status} {answer[:200]!r}"
-            except (OSError, http.client.HTTPException) as error:
+            except Exception as error:  # a client that ended without a word would prove nothing from then on
                 problem = repr(error)
+                client.close()
             with self.lock:
                 self.done += 1
                 if problem:
