@@ -6,6 +6,7 @@ from base64 import b64encode
 
 import pytest
 from lib.render import ODD, Roles
+from lib.render_kubernetes import cluster
 
 OLD = {
     "url": "https://minio.example.com",
@@ -47,18 +48,20 @@ def problems(**overrides):
     return roles(**overrides).value("object_store_migration_problems")
 
 
-def in_cluster(**overrides):
-    """The same in a cluster, where a MinIO of the namespace is the old server."""
+def in_cluster(selector=None, **overrides):
+    """The same in a cluster, where a MinIO of the namespace is the old server; its Service has `selector`, or what the role gives it."""
     url = overrides.pop("url", "http://mlops-minio.ns.svc:9000")
     settings = {**SETTINGS, "MLFLOW_S3_ENDPOINT_URL": url}
     hidden = {key: b64encode(settings.pop(key).encode()).decode() for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    service = {"resources": [{"spec": {"selector": selector or cluster(object_store_engine="minio").value("object_store_pod_labels")}}]}
     facts = {
         "mlops_substrate": "kubernetes",
         "mlops_namespace": "ns",
         "object_store_migration_shown": {"resources": [{"data": settings}]},
         "object_store_migration_hidden": {"resources": [{"data": hidden}]},
         "object_store_migration_old": {**OLD, "url": url},
-        "object_store_migration_found_service": {"resources": [{"spec": {"selector": {"app": "minio"}}}]},
+        "object_store_migration_found_service": service,
+        "object_store_migration_old_service": service,
         "object_store_migration_inventory": {
             "resources": [{"data": {"objects": "apps/v1 StatefulSet mlops-minio\nv1 Service mlops-minio\n"}}]
         },
@@ -112,9 +115,26 @@ def test_a_server_of_the_namespace_is_reached_and_kept():
     found = in_cluster()
     assert found.value("object_store_migration_service") == "mlops-minio"
     assert found.value("object_store_migration_own") is True
-    assert found.value("object_store_migration_now")["pods"] == {"app": "minio"}
+    assert found.value("object_store_migration_now")["pods"]["app.kubernetes.io/component"] == "object-store-minio"
     assert found.value("object_store_migration_memory")["data"]["objects"] == "apps/v1 StatefulSet mlops-minio\nv1 Service mlops-minio\n"
     assert found.value("object_store_migration_problems") == []
+
+
+@pytest.mark.parametrize("topology", ["single", "split"])
+@pytest.mark.parametrize(
+    "labels", [{}, {"app.kubernetes.io/name": "object-store"}, {"app.kubernetes.io/part-of": "mlops"}, {"a-label": "of its own"}], ids=str
+)
+def test_a_server_whose_service_selects_the_new_ones_pods_is_refused(topology, labels):
+    """The copy would compare one server with itself, and `remove_old` would remove the only copy."""
+    same = cluster(object_store_topology=topology).value("object_store_pod_labels")
+    found = in_cluster(selector=labels or same, object_store_topology=topology).value("object_store_migration_problems")
+    assert [("selects the pods of the new one" in problem) for problem in found] == ([] if "a-label" in labels else [True]), found
+
+
+def test_a_server_whose_pods_the_new_service_selects_is_refused():
+    same = cluster().value("object_store_pod_labels")
+    (found,) = in_cluster(selector={**same, "a-label": "of its own"}).value("object_store_migration_problems")
+    assert "selects the pods of the new one" in found
 
 
 def test_a_server_that_would_take_over_the_old_ones_volume_is_refused():
@@ -124,7 +144,8 @@ def test_a_server_that_would_take_over_the_old_ones_volume_is_refused():
 
 
 def test_a_server_outside_leaves_nothing_to_keep_in_the_cluster():
-    found = in_cluster(url="https://minio.example.com", object_store_migration_inventory={"resources": []})
+    nothing = {"object_store_migration_inventory": {"resources": []}, "object_store_migration_old_service": {"skipped": True}}
+    found = in_cluster(url="https://minio.example.com", **nothing)
     assert found.value("object_store_migration_service") == "" and found.value("object_store_migration_problems") == []
     assert found.value("object_store_migration_own") is False
 
@@ -142,5 +163,6 @@ def test_a_second_run_does_not_take_the_new_server_for_the_old_one():
 
 def test_a_service_of_the_same_name_is_refused():
     lines = {"resources": [{"data": {"objects": "apps/v1 StatefulSet other\nv1 Service mlops-object-store\n"}}]}
-    found = in_cluster(url="http://mlops-object-store.ns.svc:9000", object_store_migration_inventory=lines)
+    of_its_own = {"app": "a-server"}
+    found = in_cluster(url="http://mlops-object-store.ns.svc:9000", selector=of_its_own, object_store_migration_inventory=lines)
     assert "Service mlops-object-store" in found.value("object_store_migration_problems")[0]
