@@ -222,9 +222,13 @@ def test_the_certificate_names_every_way_in():
 
 
 def test_paths_through_the_network():
+    def to_pods(name):
+        names = {"name": name, "instance": "mlops", "component": name}
+        return [{"podSelector": {"matchLabels": {f"app.kubernetes.io/{key}": value for key, value in names.items()}}}]
+
     rules = defaults()["NetworkPolicy", NAME]["spec"]["egress"]
     assert [sorted({port["port"] for port in rule["ports"]}) for rule in rules] == [[53], [5432], [8333]]
-    assert [rule.get("to") for rule in rules] == [None, [{"podSelector": {}}], [{"podSelector": {}}]]
+    assert [rule.get("to") for rule in rules] == [None, to_pods("postgresql"), to_pods("object-store")]
     outside = objects(
         postgresql_engine="external",
         postgresql_external_host="db.example.com",
@@ -232,6 +236,9 @@ def test_paths_through_the_network():
     )["NetworkPolicy", NAME]["spec"]["egress"]
     assert "to" not in outside[1]
     assert outside[-1] == {"ports": [{"port": 443, "protocol": "TCP"}]}
+    # a server of others in the namespace, whose pods' labels nobody knows
+    inside = objects(postgresql_engine="external", postgresql_external_host="db.mlops.svc", postgresql_external_user="dba")
+    assert inside["NetworkPolicy", NAME]["spec"]["egress"][1]["to"] == [{"podSelector": {}}]
 
 
 # --- schemas -----------------------------------------------------------------------------------------------------------------------------
