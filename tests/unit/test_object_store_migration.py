@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 from lib.render import ODD, Roles
-from lib.render_kubernetes import cluster
+from lib.render_kubernetes import cluster, flat, manifests
 
 OLD = {
     "url": "https://minio.example.com",
@@ -166,3 +166,40 @@ def test_a_service_of_the_same_name_is_refused():
     of_its_own = {"app": "a-server"}
     found = in_cluster(url="http://mlops-object-store.ns.svc:9000", selector=of_its_own, object_store_migration_inventory=lines)
     assert "Service mlops-object-store" in found.value("object_store_migration_problems")[0]
+
+
+MINIO = {"object_store_engine": "minio", "object_store_image": "registry.example.com/minio@sha256:" + "0f" * 32}
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["runs", "stopped"])
+@pytest.mark.parametrize(
+    "options, claims",
+    [
+        ({}, ["mlops-object-store"]),
+        (MINIO, ["data1-mlops-minio-0"]),
+        (
+            {**MINIO, "object_store_minio": {"replicas": 2, "drives_per_node": 2}},
+            [f"data{drive}-mlops-minio-{node}" for drive in (1, 2) for node in (0, 1)],
+        ),
+        (
+            {"object_store_topology": "split", "object_store_replicas": {"master": 1, "volume": 2}},
+            ["data-mlops-object-store-master-0", "data-mlops-object-store-volume-0", "data-mlops-object-store-volume-1"],
+        ),
+    ],
+    ids=["seaweedfs", "minio", "minio, 2 nodes of 2 drives", "seaweedfs in parts"],
+)
+def test_the_volumes_of_the_old_server_are_removed_with_it(options, claims, stopped):
+    """Those that a StatefulSet has made from its templates too, and no other's."""
+    sets = [one for one in manifests(cluster(**options), only=("object_store",)) if one["kind"] == "StatefulSet"]
+    sets = [{**one, "spec": {**one["spec"], "replicas": 0}} for one in sets] if stopped else sets
+    others = ["data1-mlops-minio-of-others-0", "mlops-postgresql", "my-data1-mlops-minio-0", "data-mlops-object-store-volume-0-copy"]
+    found = in_cluster(
+        object_store_migration_sets={"results": [{"resources": [one]} for one in sets] + [{"resources": []}]},
+        object_store_migration_volumes={"resources": [{"metadata": {"name": name}} for name in [*claims, *others]]},
+    )
+    assert sorted(found.value("object_store_migration_claims")) == sorted(claims)
+
+
+def test_the_volumes_are_looked_for_before_the_objects_go():
+    names = [task["name"] for task in flat(roles().tasks("object_store_migration", "remove_cluster.yml"))]
+    assert names.index("Look for its StatefulSets") < names.index("Remove the objects that were kept") < names.index("Remove its volumes")
