@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import configparser
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from ansible_collections.kubernetes.core.plugins.module_utils.apply import apply_patch
 from lib.render import ODD, ROOT
-from lib.render_kubernetes import cluster, manifests
+from lib.render_kubernetes import cluster, flat, manifests, plain
 
 FILES = ROOT / "roles" / "mlflow" / "files"
 NAME = "mlops-mlflow"
@@ -155,6 +157,40 @@ def test_an_autoscaler_owns_the_number_of_pods():
     assert "replicas" not in found["Deployment", NAME]["spec"]
     spec = found["HorizontalPodAutoscaler", NAME]["spec"]
     assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 5)
+
+
+def applied(deployment, pods):
+    """Return a Deployment as the server shows it that an apply has made, and that has `pods` by now."""
+    spec = {**deployment["spec"], "replicas": pods}
+    note = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(deployment)}
+    return {**deployment, "spec": spec, "metadata": {**deployment["metadata"], "annotations": note}}
+
+
+def test_an_autoscaler_that_is_switched_on_keeps_the_pods_that_there_are():
+    fixed, wanted = objects()["Deployment", NAME], objects(mlflow_autoscaling={"max_replicas": 5})["Deployment", NAME]
+    live = applied(fixed, 4)
+    # what kubernetes.core would send: the number is taken back, and the server's default is 1
+    assert apply_patch(live, wanted)[1]["spec"]["replicas"] is None
+    roles = cluster(mlflow_autoscaling={"max_replicas": 5}, mlflow_deployment={"resources": [live]})
+    tasks = {task["name"]: task for task in flat(roles.tasks("mlflow", "rollout.yml"))}
+    names = list(tasks)
+    patch = tasks["Leave the pods that there are to the autoscaler"]
+    assert names.index(patch["name"]) < names.index("Apply the server and wait until its newest revision is out")
+    assert roles.value(patch["when"]) is True
+    live["metadata"]["annotations"].update(plain(roles.template(patch["kubernetes.core.k8s"]["definition"]))["metadata"]["annotations"])
+    assert "replicas" not in apply_patch(live, wanted)[1].get("spec", {})
+    # after that, and in every later run, there is nothing to do
+    roles.variables["mlflow_deployment"] = {"resources": [applied(wanted, 4)]}
+    assert roles.value(patch["when"]) is False
+    assert roles.value("mlflow_pods_now") == 4
+
+
+@pytest.mark.parametrize("resources", [[], [{"spec": {"replicas": 0}, "metadata": {"annotations": {}}}]], ids=["new", "stopped"])
+def test_an_autoscaler_finds_the_pods_that_a_server_begins_with(resources):
+    roles = cluster(mlflow_autoscaling={"max_replicas": 5}, mlflow_deployment={"resources": resources})
+    assert roles.value("mlflow_pods_now") == 0
+    start = next(task for task in flat(roles.tasks("mlflow", "rollout.yml")) if task["name"] == "Start its pods")
+    assert roles.template(start["kubernetes.core.k8s"]["definition"]) == {"spec": {"replicas": 2}}
 
 
 def test_one_pod_alone_may_be_drained():
