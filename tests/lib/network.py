@@ -64,7 +64,7 @@ def _allowed(rules, direction, peer, port):
             one.get("protocol", "TCP") == "TCP" and one.get("port", port) == port for one in rule["ports"]
         )
         peers = rule.get(direction)
-        if at_port and (not peers or any("namespaceSelector" not in one and matches(one.get("podSelector", {}), peer) for one in peers)):
+        if at_port and (not peers or any(not one.get("namespaceSelector") and matches(one.get("podSelector", {}), peer) for one in peers)):
             return True
     return False
 

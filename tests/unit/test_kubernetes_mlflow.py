@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from ansible_collections.kubernetes.core.plugins.module_utils.apply import apply_patch
 from lib.render import ODD, ROOT
-from lib.render_kubernetes import cluster, flat, manifests, plain
+from lib.render_kubernetes import apis, cluster, flat, manifests, plain
 
 FILES = ROOT / "roles" / "mlflow" / "files"
 NAME = "mlops-mlflow"
@@ -219,7 +219,31 @@ def test_exposure(expose, kind, scheme, more):
     assert ("--ssl-certfile" in container["args"]) == (scheme == "HTTPS")
     assert scheme.lower() in container["readinessProbe"]["exec"]["command"]
     peers = found["NetworkPolicy", NAME]["spec"]["ingress"][0].get("from")
-    assert peers == ([{"podSelector": {}}] if expose == "cluster" else None)
+    prometheus = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}}
+    assert peers == ([{"podSelector": {}}, prometheus] if expose == "cluster" else None)
+
+
+@pytest.mark.parametrize(
+    "given, more",
+    [
+        ({}, 1),
+        ({"mlflow_service_monitor": False}, 0),
+        ({"mlflow_monitoring_peers": []}, 0),
+        ({"mlflow_network_clients": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}]}, 2),
+    ],
+    ids=str,
+)
+def test_prometheus_is_let_in_where_it_is_told_to_come(given, more):
+    found = objects(**given)
+    assert len(found["NetworkPolicy", NAME]["spec"]["ingress"][0]["from"]) == 1 + more
+    assert ("ServiceMonitor" in {kind for kind, _name in found}) is given.get("mlflow_service_monitor", True)
+
+
+def test_where_no_operator_of_prometheus_is_nobody_more_is_let_in():
+    roles = cluster()
+    roles.variables["mlops_cluster"] = {**roles.variables["mlops_cluster"], "apis": {**apis("1.32"), "ServiceMonitor": ""}}
+    (policy,) = [one for one in manifests(roles, only=("mlflow",)) if (one["kind"], one["metadata"]["name"]) == ("NetworkPolicy", NAME)]
+    assert policy["spec"]["ingress"][0]["from"] == [{"podSelector": {}}]
 
 
 def test_a_reencrypted_route_trusts_the_pods_authority():
