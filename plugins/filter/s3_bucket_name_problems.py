@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.mlops.platform.plugins.module_utils.s3_names import bucket_name_problems
+
 DOCUMENTATION = r"""
 name: s3_bucket_name_problems
 short_description: What S3 forbids in the name of a bucket
@@ -33,8 +35,6 @@ _value:
   elements: str
   sample: ["it has two dots in a row"]
 """
-
-from ansible_collections.mlops.platform.plugins.module_utils.s3_names import bucket_name_problems
 
 
 class FilterModule:

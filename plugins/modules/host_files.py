@@ -50,8 +50,8 @@ options:
         default: "0600"
       check:
         description:
-          - A command that accepts the content, as a list; V(%s) in it stands for a file that has it. It is run only where the content changes,
-            before any of the paths is changed.
+          - A command that accepts the content, as a list; V(%s) in it stands for a file that has it. It is run only where the content
+            changes, before any of the paths is changed.
           - With another exit code than 0 the module fails with what the command wrote. In check mode, one whose program is not there yet
             is left out.
           - The file lies in a directory of O(owner), so that the command may run as that user.
