@@ -48,6 +48,16 @@ options:
         description: Its mode, as an octal string.
         type: str
         default: "0600"
+      check:
+        description:
+          - A command that accepts the content, as a list; V(%s) in it stands for a file that has it. It is run only where the content
+            changes, before any of the paths is changed.
+          - With another exit code than 0 the module fails with what the command wrote. In check mode, one whose program is not there yet
+            is left out.
+          - The file lies in a directory of O(owner), so that the command may run as that user.
+        type: list
+        elements: str
+        default: []
   secret_files:
     description: Files whose content holds secrets. It is shown nowhere; a diff says only that it changes.
     type: list
@@ -82,6 +92,7 @@ EXAMPLES = r"""
     files:
       - path: "{{ service_directory }}/service.conf"
         content: "{{ lookup('ansible.builtin.template', 'service.conf.j2') }}"
+        check: [/usr/bin/env, test, -s, "%s"]
     secret_files:
       - path: "{{ service_directory }}/service.env"
         content: "{{ lookup('ansible.builtin.template', 'service.env.j2') }}"
@@ -100,7 +111,10 @@ changed_paths:
 import grp
 import os
 import pwd
+import shutil
 import stat
+import subprocess
+import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mlops.platform.plugins.module_utils.host_paths import hold, replace_file
@@ -155,6 +169,41 @@ def keep_file(path, content, mode, uid, gid, check):
     return True, before
 
 
+def missing(command):
+    """Return the first absolute path in `command` that is not there, or None: the program, also behind one that changes the user."""
+    return next((word for word in command if word.startswith("/") and not os.path.exists(word)), None)
+
+
+def refusal(path, content, command, uid, gid):
+    """Return what `command` says against `content` for the file `path`, or None where it accepts it. Raises OSError."""
+    # not $TMPDIR, which may be a directory of root's alone
+    directory = tempfile.mkdtemp(prefix="mlops-check-", dir="/tmp")
+    try:
+        candidate = os.path.join(directory, os.path.basename(path))
+        replace_file(candidate, content, 0o600, uid, gid)
+        os.chown(directory, uid, gid)
+        argv = [word.replace("%s", candidate) for word in command]
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, cwd="/")
+        if done.returncode == 0:
+            return None
+        words = done.stdout.decode("utf-8", "replace").replace(candidate, path).strip()
+        return words or f"exit code {done.returncode}"
+    finally:
+        shutil.rmtree(directory)
+
+
+def check_files(module, uid, gid):
+    """Have the new content of every file that has a check accepted; fail the module where one is not. Raises OSError."""
+    for kind in ("files", "secret_files"):
+        for wanted in module.params[kind]:
+            content = wanted["content"].encode("utf-8")
+            if not wanted["check"] or read(wanted["path"]) == content or (module.check_mode and missing(wanted["check"])):
+                continue
+            words = refusal(wanted["path"], content, wanted["check"], uid, gid)
+            if words:
+                module.fail_json(msg=f"{wanted['path']}: the new content was refused, and nothing was changed. {words}", changed_paths=[])
+
+
 def difference(path, before, after, secret):
     """Return one entry of the diff of a changed file."""
     if secret:
@@ -178,7 +227,11 @@ class Module(AnsibleModule):
 
 def main():
     """Run the module."""
-    entry = {"path": {"type": "path", "required": True}, "mode": {"type": "str", "default": "0600"}}
+    entry = {
+        "path": {"type": "path", "required": True},
+        "mode": {"type": "str", "default": "0600"},
+        "check": {"type": "list", "elements": "str", "default": []},
+    }
     module = Module(
         argument_spec={
             "directories": {
@@ -208,6 +261,7 @@ def main():
     uid, gid = account(module)
     changed, diff = [], []
     try:
+        check_files(module, uid, gid)
         for wanted in module.params["directories"]:
             if keep_directory(wanted["path"], int(wanted["mode"], 8), uid, gid, module.check_mode):
                 changed.append(wanted["path"])

@@ -221,6 +221,7 @@ def main():
     problems += host_checks.check_programs()
     if manager == "systemd":
         problems += host_checks.check_units(data_dir)
+    problems += host_checks.check_manager(manager, data_dir, booted)
     user, uid, account = service_account(root, given["service_user"])
     if root and uid == 0:
         problems.append(("mlops_service_user is root, and PostgreSQL refuses to run as root", "name another account; it is created"))

@@ -66,6 +66,47 @@ def test_only_what_differs_is_changed(tmp_path):
     assert identity(tmp_path / "a" / "program") == untouched
 
 
+def checked(root, content, command):
+    return {
+        "directories": [{"path": f"{root}/a"}],
+        "files": [{"path": f"{root}/other", "content": "o"}, {"path": f"{root}/conf", "content": content, "check": command}],
+    }
+
+
+def words_of(root):
+    """A command that takes a file with the word good in it, says so of others, and counts how often it was asked."""
+    return ["/bin/sh", "-c", f"echo asked >>{root}/asked; grep -q good $1 || {{ echo $1 is bad; cat $1; exit 3; }}", "sh", "%s"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_refused_content_changes_nothing_and_is_told_in_the_commands_words(tmp_path, check):
+    run_module("host_files", checked(tmp_path, "good", words_of(tmp_path)))
+    before = sorted(tmp_path.iterdir()), (tmp_path / "conf").read_text()
+    bad = checked(tmp_path, "worse", words_of(tmp_path))
+    bad["files"][0]["content"] = "another"
+    done = run_module("host_files", bad, check=check)
+    assert done["failed"] and done["changed_paths"] == []
+    assert f"{tmp_path}/conf is bad\nworse" in done["msg"]
+    assert (sorted(tmp_path.iterdir()), (tmp_path / "conf").read_text()) == before
+    assert (tmp_path / "other").read_text() == "o"
+
+
+def test_content_is_checked_only_where_it_changes(tmp_path):
+    run_module("host_files", checked(tmp_path, "good", words_of(tmp_path)))
+    assert not run_module("host_files", checked(tmp_path, "good", words_of(tmp_path)))["changed"]
+    assert (tmp_path / "asked").read_text() == "asked\n"
+    assert run_module("host_files", checked(tmp_path, "good too", words_of(tmp_path)))["changed_paths"] == [f"{tmp_path}/conf"]
+    assert (tmp_path / "asked").read_text() == "asked\n" * 2
+
+
+def test_a_check_without_its_program_is_left_out_in_check_mode_alone(tmp_path):
+    wanted = checked(tmp_path, "good", ["env", f"{tmp_path}/not-installed-yet", "%s"])
+    assert run_module("host_files", wanted, check=True)["changed"]
+    done = run_module("host_files", wanted)
+    assert done["failed"] and "not-installed-yet" in done["msg"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_diff_shows_files_and_no_secret(tmp_path):
     result = run_module("host_files", arguments(tmp_path), diff=True)
     by_path = {entry.get("after_header"): entry for entry in result["diff"]}
