@@ -86,7 +86,7 @@ EXAMPLES = r"""
 - name: Stop with all of it at once
   ansible.builtin.assert:
     that: host.problems | length == 0
-    fail_msg: "{{ host.problems }}"
+    fail_msg: "{{ host.problems | map(attribute='what') | list }}"
 """
 
 RETURN = r"""
