@@ -106,8 +106,6 @@ BAD = [
     ({"mlflow_admin_username": ""}, "mlflow_admin_username"),
     ({"mlflow_admin_password": "short"}, "mlflow_admin_password"),
     ({"mlflow_admin_password": "pässwörd-of-enough"}, "mlflow_admin_password"),
-    ({"ingress_tls_certificate": "a.crt"}, "ingress_tls_key"),
-    ({"ingress_tls_key": "a.key"}, "ingress_tls_certificate"),
     ({"mlops_https_port": 443}, "mlops_https_port"),
 ]
 
@@ -122,7 +120,7 @@ def test_a_bad_value_is_told_with_its_variable_and_a_remedy(overrides, words):
 
 
 def test_all_problems_are_told_at_once():
-    assert len(problems(mlops_https_port=65536, postgresql_max_connections=1, mlflow_admin_password="short", ingress_tls_key="a")) == 4  # noqa: S106
+    assert len(problems(mlops_https_port=65536, postgresql_max_connections=1, mlflow_admin_password="short", ingress_tls_ca="a")) == 5  # noqa: S106
 
 
 @pytest.mark.parametrize(
@@ -132,7 +130,6 @@ def test_all_problems_are_told_at_once():
         {"object_store_bucket": "my-bucket.of-mlflow"},
         {"mlflow_admin_username": "ops@example.org"},
         {"mlflow_admin_password": "".join(map(chr, range(32, 127)))},
-        {"ingress_tls_certificate": "a.crt", "ingress_tls_key": "a.key"},
         {"object_store_s3_port": 55535},
     ],
     ids=str,
