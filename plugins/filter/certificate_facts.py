@@ -98,8 +98,9 @@ def read(part, text, found):
         return []
     try:
         chain = x509.load_pem_x509_certificates(text.encode())
-        # read only when they are asked for
-        [(one.public_key(), one.extensions) for one in chain]
+        for one in chain:
+            # both are read only when they are asked for
+            one.public_key(), one.extensions  # noqa: B018
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
         found.append(f"{part} holds a certificate that is damaged, or of a kind that is not known")
         return []
@@ -176,6 +177,8 @@ def certificate_facts(certificate, key="", authorities="", names=()):
     unreadable = []
     chain, private = read("certificate", certificate, unreadable), read_key(key, unreadable)
     known = read("ca", authorities, unreadable)
+    if KEY.search(authorities):
+        unreadable.append("ca holds a private key, and everybody is to read it")
     facts = {"matches": True, "not_before": "", "not_after": "", "current": True, "uncovered": [], "untrusted": ""}
     if chain:
         first, now = chain[0], datetime.datetime.now(datetime.timezone.utc)

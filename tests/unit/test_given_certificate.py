@@ -31,6 +31,7 @@ class Given:
         (folder / "short.pem").write_text(self.text("good.pem").split("-----END CERTIFICATE-----\n")[0] + "-----END CERTIFICATE-----\n")
         make_certificate(folder, "lonely", names=NAMES, authority=False)
         (folder / "damaged.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        (folder / "open.pem").write_text(self.text("root.pem") + self.text("root.key"))
         (folder / "text").write_text("hunter2\n")
         (folder / "empty").touch()
         subprocess.run(
@@ -104,6 +105,7 @@ def test_what_fits_together_is_fine(given, files):
         ({"certificate": "damaged.pem"}, "unreadable", ["certificate holds a certificate that is damaged, or of a kind that is not known"]),
         ({"certificate": "text"}, "unreadable", ["certificate holds no certificate in PEM form"]),
         ({"ca": "text"}, "unreadable", ["ca holds no certificate in PEM form"]),
+        ({"ca": "open.pem"}, "unreadable", ["ca holds a private key, and everybody is to read it"]),
         ({"key": "text"}, "unreadable", ["key holds no private key in PEM form"]),
         ({"key": "closed.key"}, "unreadable", ["key has a passphrase, which nobody could type at a start"]),
     ],
@@ -149,7 +151,7 @@ def test_a_good_pair_is_accepted(given):
         ({"key": "empty"}, ["ingress_tls_key ", "empty cannot be read"]),
         ({"key": "none", "ca": "none"}, ["ingress_tls_key ", " and ingress_tls_ca "]),
         ({"key": "text"}, ["ingress_tls_key holds no private key"]),
-        ({"ca": "text"}, ["ingress_tls_ca holds no certificate"]),
+        ({"ca": "open.pem"}, ["ingress_tls_ca holds a private key"]),
         ({"key": "expired.key"}, ["ingress_tls_key is not the key", "ingress_tls_certificate"]),
         ({"certificate": "expired.pem", "key": "expired.key"}, ["ingress_tls_certificate holds from 2", "and not now"]),
         ({"certificate": "narrow.pem", "key": "narrow.key"}, ["does not hold for ml.example.org, 10.0.0.5, ::1 of mlops_public_names"]),
