@@ -14,7 +14,7 @@ description:
   - Brings directories and the content of files to what is described, all of them in one round trip. A component's dozen small files cost
     one call instead of two for each file.
   - A file is written beside its place and renamed, so that a run that is killed leaves the old content or the new one.
-  - It removes nothing, and follows no symbolic link at the last place of a path.
+  - It removes no file but those in O(absent), and follows no symbolic link at the last place of a path.
 options:
   directories:
     description: Directories, in the order in which they are made. A missing parent is made with the default mode.
@@ -64,6 +64,11 @@ options:
     elements: dict
     default: []
     suboptions: *file
+  absent:
+    description: Absolute paths of files that must not be there. They go last, when the files that name others instead are written.
+    type: list
+    elements: path
+    default: []
   owner:
     description: Owner of all of them. Unset means the user who runs the module.
     type: str
@@ -96,6 +101,8 @@ EXAMPLES = r"""
     secret_files:
       - path: "{{ service_directory }}/service.env"
         content: "{{ lookup('ansible.builtin.template', 'service.env.j2') }}"
+    absent:
+      - "{{ service_directory }}/service.ini"
   register: service_files
 """
 
@@ -204,6 +211,19 @@ def check_files(module, uid, gid):
                 module.fail_json(msg=f"{wanted['path']}: the new content was refused, and nothing was changed. {words}", changed_paths=[])
 
 
+def remove_file(path, check):
+    """Remove a file or a symbolic link; return whether that is a change. Raises OSError, also for a directory."""
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if stat.S_ISDIR(status.st_mode):
+        raise OSError(f"{path} is a directory and no file; remove it yourself")
+    if not check:
+        os.unlink(path)
+    return True
+
+
 def difference(path, before, after, secret):
     """Return one entry of the diff of a changed file."""
     if secret:
@@ -221,7 +241,7 @@ class Module(AnsibleModule):
         AnsibleModule logs a list of dictionaries in Python's notation and then looks for the secrets in that text: one with a line break, a
         quotation mark or a backslash stands there in another form, and is not found.
         """
-        paths = [entry["path"] for kind in ("directories", "files", "secret_files") for entry in self.params[kind]]
+        paths = [entry["path"] for kind in ("directories", "files", "secret_files") for entry in self.params[kind]] + self.params["absent"]
         self.log(f"Invoked with {' '.join(paths)}")
 
 
@@ -253,6 +273,7 @@ def main():
                 "no_log": False,
                 "options": {**entry, "content": {"type": "str", "required": True, "no_log": True}},
             },
+            "absent": {"type": "list", "elements": "path", "default": []},
             "owner": {"type": "str"},
             "group": {"type": "str"},
         },
@@ -273,6 +294,11 @@ def main():
                 if differs:
                     changed.append(wanted["path"])
                     diff.append(difference(wanted["path"], before, content, kind == "secret_files"))
+        for path in module.params["absent"]:
+            if remove_file(path, module.check_mode):
+                changed.append(path)
+                # what was in it may have been a secret
+                diff.append({"before": f"file {path}\n", "after": ""})
     except ValueError:
         module.fail_json(msg="a mode must be an octal string such as '0600'")
     except OSError as error:

@@ -109,9 +109,9 @@ class Load:
     `failures` holds what did not succeed, `written` the (key, step) of each metric that was acknowledged.
     """
 
-    def __init__(self, platform, clients=4, pause=0.02):
-        """Take the number of clients, and the seconds between two requests of one: the run that is tested needs the processor too."""
-        self.platform, self.pause = platform, pause
+    def __init__(self, platform, clients=4, pause=0.02, ca=None):
+        """Take the number of clients, the seconds between two requests of one (a run needs the processor too), and whom they trust."""
+        self.platform, self.pause, self.ca = platform, pause, ca
         self.stop = threading.Event()
         self.lock = threading.Lock()
         self.failures, self.written, self.done = [], [], 0
@@ -131,7 +131,7 @@ class Load:
             self.failures += [f"{thread.name} has not ended" for thread in self.threads if thread.is_alive()]
 
     def client(self, number):
-        client, step, began = self.platform.http(), 0, time.monotonic()
+        client, step, began = self.platform.http(ca=self.ca), 0, time.monotonic()
         while not self.stop.wait(self.pause):
             step += 1
             if number % 2:

@@ -111,8 +111,6 @@ BAD = [
     ({"mlflow_admin_username": ""}, "mlflow_admin_username"),
     ({"mlflow_admin_password": "short"}, "mlflow_admin_password"),
     ({"mlflow_admin_password": "pässwörd-of-enough"}, "mlflow_admin_password"),
-    ({"ingress_tls_certificate": "a.crt"}, "ingress_tls_key"),
-    ({"ingress_tls_key": "a.key"}, "ingress_tls_certificate"),
     ({"mlops_https_port": 443}, "mlops_https_port"),
     # a rule of its own says it: every task that reads a secret hides its words
     ({"mlflow_admin_password": "twelve-letters\n"}, "mlflow_admin_password"),
@@ -165,7 +163,7 @@ def test_a_bad_value_is_told_with_its_variable_and_a_remedy(overrides, words):
 
 
 def test_all_problems_are_told_at_once():
-    assert len(problems(mlops_https_port=65536, postgresql_max_connections=1, mlflow_admin_password="short", ingress_tls_key="a")) == 4  # noqa: S106
+    assert len(problems(mlops_https_port=65536, postgresql_max_connections=1, mlflow_admin_password="short", ingress_tls_ca="a")) == 5  # noqa: S106
 
 
 @pytest.mark.parametrize(
@@ -175,7 +173,6 @@ def test_all_problems_are_told_at_once():
         {"object_store_bucket": "my-bucket.of-mlflow"},
         {"mlflow_admin_username": "ops@example.org"},
         {"mlflow_admin_password": "".join(map(chr, range(32, 127)))},
-        {"ingress_tls_certificate": "a.crt", "ingress_tls_key": "a.key"},
         {"object_store_s3_port": 55535},
         # as -e name=value gives them
         {"object_store_accept_another": "false", "object_store_noncurrent_days": "30", "mlflow_processes": "4", "mlflow_port": "16001"},

@@ -125,6 +125,31 @@ def test_a_replaced_secret_is_not_in_the_diff_either(tmp_path):
     assert "the-next-secret" not in json.dumps(result)
 
 
+def test_what_must_not_be_there_is_removed_after_the_rest_was_written(tmp_path):
+    (tmp_path / "old").write_text(SECRET)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_text("mine")
+    wanted = {
+        "files": [{"path": f"{tmp_path}/new", "content": "x"}],
+        "absent": [f"{tmp_path}/{name}" for name in ("old", "link", "none", "elsewhere/below")],
+    }
+    predicted = run_module("host_files", wanted, check=True, diff=True)
+    assert predicted["changed_paths"] == [f"{tmp_path}/{name}" for name in ("new", "old", "link")]
+    assert SECRET not in json.dumps(predicted) and f"file {tmp_path}/old\n" in [entry["before"] for entry in predicted["diff"]]
+    assert (tmp_path / "old").exists()
+    assert run_module("host_files", wanted)["changed_paths"] == predicted["changed_paths"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "new"]
+    again = run_module("host_files", wanted)
+    assert (again["changed"], again["changed_paths"]) == (False, [])
+
+
+def test_a_directory_is_not_removed(tmp_path):
+    (tmp_path / "data").mkdir()
+    result = run_module("host_files", {"absent": [f"{tmp_path}/data"]})
+    assert result["failed"] and "remove it yourself" in result["msg"]
+    assert (tmp_path / "data").is_dir()
+
+
 def test_a_link_in_a_files_place_is_not_followed(tmp_path):
     (tmp_path / "elsewhere").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
@@ -171,7 +196,7 @@ def journal(monkeypatch, capsys, root):
     logged = []
     monkeypatch.setattr(host_files.Module, "log", lambda _self, message, **_unused: logged.append(message))
     entries = [{"path": f"{root}/{number}", "content": content} for number, content in enumerate(ODD_SECRETS)]
-    arguments = {"secret_files": entries, "files": [{"path": f"{root}/shown", "content": "not-of-interest"}]}
+    arguments = {"secret_files": entries, "files": [{"path": f"{root}/shown", "content": "not-of-interest"}], "absent": [f"{root}/old"]}
     with patch_module_args(arguments), pytest.raises(SystemExit):
         host_files.main()
     assert json.loads(capsys.readouterr().out)["changed"] is True
@@ -180,7 +205,7 @@ def journal(monkeypatch, capsys, root):
 
 def test_no_content_is_in_the_hosts_journal(monkeypatch, capsys, tmp_path):
     logged = journal(monkeypatch, capsys, tmp_path)
-    assert f"{tmp_path}/0 {tmp_path}/1" in logged and f"{tmp_path}/shown" in logged
+    assert f"{tmp_path}/0 {tmp_path}/1" in logged and f"{tmp_path}/shown" in logged and logged.endswith(f"{tmp_path}/old")
     assert [fragment for fragment in (*FRAGMENTS, "not-of-interest") if fragment in logged.replace(str(tmp_path), "")] == []
 
 
