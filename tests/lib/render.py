@@ -51,12 +51,26 @@ def compile_once(self, source, name=None, filename=None, **options):
 AnsibleEnvironment.compile = compile_once
 
 
+class Reader(DataLoader):
+    """A loader that remembers in `texts` which files were read as texts, such as templates."""
+
+    def __init__(self):
+        """Begin with none."""
+        super().__init__()
+        self.texts = set()
+
+    def get_text_file_contents(self, file_name, *args, **options):
+        """Return a file's text."""
+        self.texts.add(Path(file_name))
+        return super().get_text_file_contents(file_name, *args, **options)
+
+
 class Roles:
     """The variables of some roles, as a play has them after their facts were set; `overrides` are a user's."""
 
     def __init__(self, *roles, **overrides):
         """Load defaults and vars of `roles`, in the order of precedence that Ansible has."""
-        self.loader = DataLoader()
+        self.loader = Reader()
         self.variables = {"ansible_managed": "Ansible managed", "mlops_host": HOST, "mlops_runtime": RUNTIME}
         for part in ("defaults", "vars"):
             for role in ("common", *roles):
