@@ -85,10 +85,24 @@ def templar_of(loader, variables):
     return templar
 
 
-# one for all: it keeps what it has read
+# of the roles' YAML files, one for all: it keeps what it has read
 LOADER = DataLoader()
 # as many sets of variables are kept by one Roles
 TEMPLARS = 8
+
+
+class Reader(DataLoader):
+    """A loader that remembers in `texts` which files were read as texts, such as templates."""
+
+    def __init__(self):
+        """Begin with none."""
+        super().__init__()
+        self.texts = set()
+
+    def get_text_file_contents(self, file_name, *args, **options):
+        """Return a file's text."""
+        self.texts.add(Path(file_name))
+        return super().get_text_file_contents(file_name, *args, **options)
 
 
 class Roles:
@@ -97,6 +111,7 @@ class Roles:
     def __init__(self, *roles, **overrides):
         """Load defaults and vars of `roles`, in the order of precedence that Ansible has."""
         self.templars = {}
+        self.loader = Reader()
         self.variables = {"ansible_managed": "Ansible managed", "mlops_host": HOST, "mlops_runtime": RUNTIME}
         for part in ("defaults", "vars"):
             for role in ("common", *roles):
@@ -121,7 +136,7 @@ class Roles:
         if key not in self.templars:
             if len(self.templars) == TEMPLARS:
                 self.templars.clear()
-            self.templars[key] = templar_of(LOADER, variables)
+            self.templars[key] = templar_of(self.loader, variables)
         return self.templars[key].template(value)
 
     def render(self, role, name, **more):
