@@ -149,6 +149,10 @@ BAD = [
     # as -e name=value gives them
     ({"mlops_public_names": "ml.example.org"}, "mlops_public_names must be a list or a dictionary"),
     ({"postgresql_settings": "work_mem=8MB", "mlops_pip_args": "--no-index"}, "mlops_pip_args, postgresql_settings must be"),
+    (
+        {"postgresql_settings": ["a"], "postgresql_accounts": None, "mlflow_extra_allowed_hosts": {}},
+        "accounts, postgresql_settings must be",
+    ),
     ({**used("http://127.0.0.1:18333", "seaweedfs", MLFLOW_AUTH_ADMIN_USERNAME="root")}, "set it back to root"),
 ]
 
@@ -229,10 +233,14 @@ def test_the_connections_of_a_clusters_pods_are_counted_with_the_one_that_replac
     assert len(problems("kubernetes", mlflow_autoscaling={"max_replicas": 12})) == 1
 
 
+KNOWN = {"list": "preflight_lists", "dict": "preflight_dictionaries"}
+
+
 def test_every_list_and_dictionary_is_known():
     """Of each one, preflight refuses a text."""
-    typed = set()
+    typed = {kind: set() for kind in KNOWN}
     for role in rules().value("preflight_roles"):
         for spec in yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())["argument_specs"].values():
-            typed |= {name for name, option in spec["options"].items() if option.get("type") in ("list", "dict")}
-    assert set(rules().value("preflight_lists")) == typed
+            for kind, names in typed.items():
+                names |= {name for name, option in spec["options"].items() if option.get("type") == kind}
+    assert {kind: set(rules().value(name)) for kind, name in KNOWN.items()} == typed
