@@ -197,7 +197,7 @@ def test_the_attack_finds_an_open_weed_shell(platform, request_of_attack, make_b
         # the master's own maintenance may have the lock
         attack = platform_attack.Attack(asked)
         # an identity that the session makes would stay
-        attack.weed_shell(str(platform.data_dir / "etc/seaweedfs"), others=("s3.configure",))
+        attack.weed_shell(str(platform.data_dir / "etc/seaweedfs"), others=("s3.configure",), timeout=60)
         ((_where, _what, succeeded, detail),) = attack.rows
         return succeeded and MARKER in detail
 

@@ -112,8 +112,9 @@ def runs_seaweedfs(s3, bucket):
     return server.lower().startswith("seaweedfs")
 
 
-def test_default_encryption_does_not_stop_writes(s3, bucket):
-    """A server without a key accepts the setting, and then answers 500 to every write."""
+@pytest.fixture
+def encrypted(s3, bucket):
+    """A bucket with default encryption, where the server has it."""
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     try:
         s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
@@ -121,16 +122,32 @@ def test_default_encryption_does_not_stop_writes(s3, bucket):
         # the platform's own has a key; another one may say that it has none
         assert not runs_seaweedfs(s3, bucket)
         pytest.skip(f"the server has no default encryption: {error}")
-    (stored,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    return bucket
+
+
+def test_default_encryption_does_not_stop_writes(s3, encrypted):
+    """SeaweedFS without a key accepts the setting, and then answers 500 to every write."""
+    (stored,) = s3.get_bucket_encryption(Bucket=encrypted)["ServerSideEncryptionConfiguration"]["Rules"]
     assert stored["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-    for key, body in {"small": b"encrypted", "large": bytes(range(256)) * 40_000}.items():
-        put(s3, bucket, key, body)
-        answer = s3.get_object(Bucket=bucket, Key=key)
+    for key, body in {"small": b"encrypted", "medium": bytes(range(256)) * 4096}.items():
+        put(s3, encrypted, key, body)
+        answer = s3.get_object(Bucket=encrypted, Key=key)
         assert answer["ServerSideEncryption"] == "AES256"
         assert answer["Body"].read() == body
-    s3.delete_bucket_encryption(Bucket=bucket)
-    put(s3, bucket, "plain", b"plain")
-    assert read(s3, bucket, "plain") == b"plain"
+    s3.delete_bucket_encryption(Bucket=encrypted)
+    put(s3, encrypted, "plain", b"plain")
+    assert read(s3, encrypted, "plain") == b"plain"
+
+
+def test_a_large_encrypted_object_is_read_back(s3, encrypted, request):
+    """One of several pieces: SeaweedFS cuts at 4 MiB."""
+    if runs_seaweedfs(s3, encrypted):
+        # strict: the release that mends it is noticed
+        gap = "SeaweedFS asks its volume servers without TLS for the pieces of an encrypted object, which ours refuse: GET answers 500"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=gap))
+    body = bytes(range(256)) * 20_480
+    put(s3, encrypted, "large", body)
+    assert read(s3, encrypted, "large") == body
 
 
 def test_object_lock_keeps_a_version_until_it_is_released(s3, make_bucket):

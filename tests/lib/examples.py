@@ -11,6 +11,8 @@ from pathlib import Path
 
 import yaml
 
+from lib.platform_secrets import as_variables
+
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
 
@@ -24,9 +26,9 @@ def play(folder, text, variables, environment=None):
     """Run `text`, a list of tasks, on this machine; return (exit status, output, the recap's counters). The play lies in `folder`."""
     play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": yaml.safe_load(text)}
     (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
-    given = folder / "vars.json"
+    given = folder / "vars.yml"
     given.touch(mode=0o600)
-    given.write_text(json.dumps({**variables, "ansible_python_interpreter": sys.executable}), encoding="utf-8")
+    given.write_text(as_variables({**variables, "ansible_python_interpreter": sys.executable}), encoding="utf-8")
     command = [Path(sys.executable).with_name("ansible-playbook"), "-vvv", "--diff", "-i", "localhost,", "-e", f"@{given}"]
     done = subprocess.run(
         [*map(str, command), str(folder / "play.yml")],

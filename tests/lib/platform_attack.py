@@ -112,7 +112,7 @@ class Attack:
                     opened += f" {name}"
         self.note(f"port {port}", "HTTP/2 or gRPC without credentials", bool(opened), opened)
 
-    def weed_shell(self, home, others=()):
+    def weed_shell(self, home, others=(), timeout=10):
         """Use SeaweedFS's own administration tool with what `home` holds. It hangs where it is shut out, so one session has to do.
 
         `others`: first words of commands that are left out, for the control in a home that does have the certificate.
@@ -131,7 +131,7 @@ class Attack:
                 stderr=subprocess.STDOUT,
                 env={"HOME": home, "PATH": "/usr/bin:/bin"},
                 cwd=home,
-                timeout=10,
+                timeout=timeout,
                 check=False,
             )
             answer = done.stdout
