@@ -6,7 +6,13 @@ import pytest
 from lib.platform_session import session_platform
 
 # order of the files: what kills comes last
-ORDER = ("test_platform_secrets.py", "test_platform_changes.py", "test_platform_durability.py", "test_platform_kill.py")
+ORDER = (
+    "test_platform_outage.py",
+    "test_platform_secrets.py",
+    "test_platform_changes.py",
+    "test_platform_durability.py",
+    "test_platform_kill.py",
+)
 
 
 def pytest_collection_modifyitems(items):
