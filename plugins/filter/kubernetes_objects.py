@@ -10,6 +10,7 @@ import re
 
 import yaml
 from ansible.errors import AnsibleFilterError
+from ansible.module_utils.common.yaml import yaml_load_all
 
 DOCUMENTATION = r"""
 name: kubernetes_objects
@@ -94,7 +95,8 @@ def flat(items):
         return [items]
     if isinstance(items, str):
         try:
-            return flat(list(yaml.safe_load_all(items)))
+            # with libyaml where it is there; it takes no text that carries Ansible's tags
+            return flat(list(yaml_load_all(str(items))))
         except yaml.YAMLError as error:
             raise AnsibleFilterError(f"kubernetes_objects: this is not YAML: {error}\n{items}") from error
     return [found for item in items or [] for found in flat(item)]

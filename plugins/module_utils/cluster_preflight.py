@@ -47,7 +47,7 @@ class Preflight:
         self._version()
         self.facts["apis"], groups = cluster_discovery.discover(self.cluster, apis)
         self.facts["openshift"] = cluster_discovery.OPENSHIFT_GROUP in groups
-        wanted = list(permissions)
+        wanted = [entry for entry in permissions if self._concerns(entry)]
         self._namespace(create_namespace, wanted)
         self._storage(storage_classes)
         self.facts["missing_permissions"] = cluster_permissions.missing(self.cluster, self.namespace, wanted)
@@ -57,6 +57,12 @@ class Preflight:
         for entry in objects:
             self.facts["objects"][entry["key"]] = [] if self.facts["bare"] else self._objects(entry)
         self.facts["requests"] = self.cluster.requests
+
+    def _concerns(self, permission):
+        """Return whether a permission is needed in this cluster, by the kinds that it serves."""
+        served, missing = permission.get("if_served"), permission.get("unless_served")
+        apis = self.facts["apis"]
+        return (not served or bool(apis.get(served))) and (not missing or not apis.get(missing))
 
     def _objects(self, entry):
         """Return the objects that `entry` describes; a refusal is a problem."""

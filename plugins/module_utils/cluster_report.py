@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ansible_collections.mlops.platform.plugins.module_utils import cluster_events
 from ansible_collections.mlops.platform.plugins.module_utils.cluster import ClusterError
+from ansible_collections.mlops.platform.plugins.module_utils.cluster_cnpg import is_ready
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_trouble import crash_words, statuses
 
 EVENTS = 6
@@ -46,7 +47,7 @@ def about_time(rollout, watches):
     lines = []
     for watch in watches:
         lines.append(f"{title(rollout, watch)} was not ready within {rollout.timeout} s: {watch.words}")
-        unready = [pod for pod in watch.pods if not _is_ready(pod)][:PODS]
+        unready = [pod for pod in watch.pods if not is_ready(pod)][:PODS]
         names = {watch.name} | {pod["metadata"]["name"] for pod in unready}
         lines += _events(rollout, names | {name for _kind, name in (watch.owners() if watch.object else ())})
         for pod in unready:
@@ -59,11 +60,6 @@ def about_time(rollout, watches):
 def title(rollout, watch):
     """Return the name of a workload in words."""
     return f"{watch.kind} {watch.name} (namespace {rollout.namespace})"
-
-
-def _is_ready(pod):
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
 
 
 def _unready(rollout, pod):

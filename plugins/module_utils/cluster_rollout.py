@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 
-from ansible_collections.mlops.platform.plugins.module_utils import cluster_events, cluster_trouble
+from ansible_collections.mlops.platform.plugins.module_utils import cluster_cnpg, cluster_events, cluster_trouble
 from ansible_collections.mlops.platform.plugins.module_utils.cluster import ClusterError
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_api import namespaced
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_report import about_failed_job, about_time, about_trouble
@@ -130,6 +130,7 @@ class Rollout:
         pods = [pod for pod in watch.pods if watch.is_newest(pod) or watch.blocks(pod)]
         for pod in pods:
             found += cluster_trouble.in_containers(pod)
+        found += cluster_trouble.in_job(watch.failed_pods, cluster_cnpg.FAILED)
         if not found and self.elapsed() >= DETAILS:
             self.read_details()
             found += self._refused(watch)
@@ -183,7 +184,8 @@ class Rollout:
         for pod in watch.pods:
             age = self.cluster.time - cluster_events.seconds(pod["metadata"]["creationTimestamp"])
             waits = any(trouble.reason in ("ImagePullBackOff", "CrashLoopBackOff") for trouble in cluster_trouble.in_containers(pod))
-            if watch.kind != "Job" and waits and age > BACKOFF:
+            # a database's pods are its operator's to replace
+            if watch.kind not in ("Job", "Cluster") and waits and age > BACKOFF:
                 self._delete(watch, pod)
 
     def _delete(self, watch, pod):

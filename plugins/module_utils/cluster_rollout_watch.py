@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.mlops.platform.plugins.module_utils import cluster_cnpg
 from ansible_collections.mlops.platform.plugins.module_utils import cluster_workload as workload
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_api import namespaced
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_trouble import statuses
@@ -17,6 +18,7 @@ class Watch:
         self.group, self.resource = workload.PLACES[kind]
         self.object, self.pods, self.done, self.looks = None, [], False, 0
         self._all_pods = []  # with those that are ending
+        self.failed_pods = []  # of a Cluster's Jobs
         self.words = "it does not exist yet"
         self.deleted = set()  # uids of pods that were deleted
         self._replica_set = None
@@ -46,6 +48,8 @@ class Watch:
         if out and self.kind != "Job" and workload.replicas(self.object) == 0 and self._all_pods:
             # whoever scales to zero wants nobody to work any more
             out, self.words = False, f"{len(self._all_pods)} pods are still ending"
+        elif out and self.kind == "Cluster" and not cluster_cnpg.out(self.object, self._all_pods):
+            out, self.words = False, f"{self.words}, and its pods are not what it is to have yet"
         self.done = out
         self._note(elapsed)
 
@@ -59,7 +63,9 @@ class Watch:
                 sets = self.cluster.get(f"read the ReplicaSets of {self.name}", path, **query).get("items") or []
                 self._replica_set = workload.newest_replica_set(self.object, sets)
         items = self.cluster.get(f"read the pods of {self.name}", namespaced(self.namespace, "pods"), **query).get("items") or []
-        if self.kind != "Deployment":
+        if self.kind == "Cluster":
+            self.failed_pods = cluster_cnpg.failed(items)
+        elif self.kind != "Deployment":
             items = workload.owned(items, self.object)
         if self.kind != "Job":
             # what a node has evicted stays as a record, and its controller has made another
@@ -101,7 +107,7 @@ class Watch:
 
     def pod(self, name):
         """Return the pod of this name, or None."""
-        return next((pod for pod in self.pods if pod["metadata"]["name"] == name), None)
+        return next((pod for pod in [*self.pods, *self.failed_pods] if pod["metadata"]["name"] == name), None)
 
     def leaving(self):
         """Return whether old pods are still ending."""
@@ -110,16 +116,22 @@ class Watch:
     def is_short(self):
         """Return whether the workload has fewer pods than it wants."""
         status = self.object.get("status") or {}
+        if self.kind == "Cluster" and cluster_cnpg.stuck(self.object):
+            return True
         if self.kind == "Job":
             return not (status.get("active") or status.get("succeeded") or status.get("failed"))
         return len(self.newest()) < workload.replicas(self.object)
 
     def replica_failure(self):
-        """Return why the pods of a Deployment's newest revision cannot be made, empty where they can or it is not said."""
+        """Return why the pods of a Cluster or of a Deployment's newest revision cannot be made, empty where they can or it is not said."""
+        if self.kind == "Cluster":
+            return cluster_cnpg.stuck(self.object)
         return (workload.condition(self.object, "ReplicaFailure") or {}).get("message") or ""
 
     def owners(self):
         """Return (kind, name) of the objects that make the pods."""
+        if self.kind == "Cluster":
+            return cluster_cnpg.owners(self.name)
         made = {(self.kind, self.name)}
         return made | ({("ReplicaSet", self._replica_set["metadata"]["name"])} if self._replica_set else set())
 

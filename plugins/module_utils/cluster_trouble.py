@@ -94,6 +94,20 @@ def in_containers(pod, crashes=CRASHES):
     return found
 
 
+def in_job(pods, enough):
+    """Return the trouble of a Job of a workload whose pods, those that have failed, are `enough` by now."""
+    if len(pods) < enough:
+        return []
+    name = pods[-1]["metadata"]["name"]
+    container = next((one for one in statuses(pods[-1]) if ((one.get("state") or {}).get("terminated") or {}).get("exitCode")), None)
+    last = crash_words(container) if container else pods[-1]["status"].get("message") or "no word"
+    words = f"{len(pods)} pods failed, the last with {last}"
+    where = container["name"] if container else ""
+    return [
+        Trouble("crash", "JobFailed", words, "its last log lines say why", 0, name, where, tuple(pod["metadata"]["name"] for pod in pods))
+    ]
+
+
 def in_scheduling(pod, claims):
     """Return the troubles that keep a pod from getting a node. `claims` are the namespace's by name."""
     name = pod["metadata"]["name"]

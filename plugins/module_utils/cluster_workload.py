@@ -1,10 +1,17 @@
 # Copyright: (c) 2026, The mlops.platform maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How far a Deployment, StatefulSet or Job is, read from what the server says about it."""
+"""How far a Deployment, StatefulSet, Job or Cluster (of CloudNativePG) is, read from what the server says about it."""
 
 from __future__ import annotations
 
-PLACES = {"Deployment": ("apps", "deployments"), "StatefulSet": ("apps", "statefulsets"), "Job": ("batch", "jobs")}
+from ansible_collections.mlops.platform.plugins.module_utils import cluster_cnpg
+
+PLACES = {
+    "Deployment": ("apps", "deployments"),
+    "StatefulSet": ("apps", "statefulsets"),
+    "Job": ("batch", "jobs"),
+    "Cluster": ("postgresql.cnpg.io", "clusters"),
+}
 REVISION = "deployment.kubernetes.io/revision"
 
 
@@ -18,12 +25,16 @@ def condition(obj, name):
 
 def replicas(obj):
     """Return how many pods the workload is to have."""
+    if obj.get("kind") == "Cluster":
+        return cluster_cnpg.replicas(obj)
     wanted = obj["spec"].get("replicas")
     return 1 if wanted is None else wanted
 
 
 def observed(obj):
     """Return whether the status tells about the newest specification."""
+    if obj["kind"] == "Cluster":
+        return cluster_cnpg.seen(obj)
     # a Job has no observedGeneration: its pods cannot change
     return obj["kind"] == "Job" or (obj.get("status") or {}).get("observedGeneration", 0) >= obj["metadata"].get("generation", 0)
 
@@ -32,7 +43,7 @@ def progress(obj):
     """Return (done, words): whether the newest revision is fully out, and how far it is."""
     if not observed(obj):
         return False, "its controller has not seen the newest specification yet"
-    return {"Deployment": _deployment, "StatefulSet": _stateful_set, "Job": _job}[obj["kind"]](obj)
+    return {"Deployment": _deployment, "StatefulSet": _stateful_set, "Job": _job, "Cluster": cluster_cnpg.progress}[obj["kind"]](obj)
 
 
 def _deployment(obj):
@@ -61,7 +72,7 @@ def _job(obj):
 
 
 def revision(obj):
-    """Return the name of the newest revision: a Deployment's number, a StatefulSet's hash, a Job's uid."""
+    """Return the name of the newest revision: a Deployment's number, a StatefulSet's hash, a Job's or a Cluster's uid."""
     if obj["kind"] == "Deployment":
         return (obj["metadata"].get("annotations") or {}).get(REVISION, "")
     if obj["kind"] == "StatefulSet":
@@ -71,6 +82,8 @@ def revision(obj):
 
 def selector(obj):
     """Return the workload's label selector as a query parameter."""
+    if obj.get("kind") == "Cluster":
+        return cluster_cnpg.selector(obj["metadata"]["name"])
     chosen = obj["spec"].get("selector") or {}
     terms = [f"{key}={value}" for key, value in (chosen.get("matchLabels") or {}).items()]
     for entry in chosen.get("matchExpressions") or []:

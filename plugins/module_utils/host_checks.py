@@ -158,6 +158,50 @@ def check_units(data_dir, folder="/etc/systemd/system"):
     ]
 
 
+def supervisor_process(data_dir):
+    """Return the id of the supervisor that runs the services of `data_dir`, or None."""
+    try:
+        with open(os.path.join(data_dir, "run", "supervisord.pid"), encoding="ascii") as stream:
+            pid = int(stream.read())
+        # the number may be another process's by now
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as stream:
+            return pid if os.path.join(data_dir, "etc", "supervisord.conf") in stream.read().split("\0") else None
+    except (OSError, ValueError):
+        return None
+
+
+def units_in_use(data_dir, folder):
+    """Return the units in `folder` of the installation in `data_dir`, if systemd runs them or will at the next boot, else an empty list."""
+    own = []
+    for path in sorted(glob.glob(os.path.join(folder, "mlops-*.service"))):
+        with open(path, encoding="utf-8") as stream:
+            match = re.search(r"^WorkingDirectory=(.+)$", stream.read(), re.MULTILINE)
+        if match and (match.group(1) + "/").startswith(data_dir.rstrip("/") + "/"):
+            own.append(os.path.basename(path))
+    if not own or os.path.lexists(os.path.join(folder, "multi-user.target.wants", "mlops.target")):
+        return own
+    # 0: one of them is active
+    return own if subprocess.run(["systemctl", "--quiet", "is-active", *own], capture_output=True, check=False).returncode == 0 else []
+
+
+def check_manager(manager, data_dir, booted, folder="/etc/systemd/system"):
+    """Check that the installation is not run by the other service manager than `manager`. booted: whether this host has systemd."""
+    if manager == "systemd":
+        pid = supervisor_process(data_dir)
+        other, runs = "supervisor", f"a supervisor (process {pid})" if pid else ""
+    else:
+        units = units_in_use(data_dir, folder) if booted else []
+        other, runs = "systemd", f"systemd ({', '.join(units)})" if units else ""
+    if not runs:
+        return []
+    return [
+        (
+            f"mlops_service_manager is {manager} here, and the services of {data_dir} are run by {runs}",
+            f"stop them first: make down ARGS='-e mlops_service_manager={other}', or playbooks/down.yml with it; or set it to {other}",
+        )
+    ]
+
+
 def check_programs():
     """Check that the operating system's own programs which the services need are there."""
     missing = [name for name in PROGRAMS if shutil.which(name) is None]

@@ -58,6 +58,12 @@ options:
         description: Whether the permission may be missing. Then it is named in the result RV(cluster.missing_permissions) alone.
         type: bool
         default: false
+      if_served:
+        description: A kind, one of those in RV(cluster.apis). The permission is asked for only where the cluster serves it.
+        type: str
+      unless_served:
+        description: A kind, one of those in RV(cluster.apis). The permission is asked for only where the cluster does not serve it.
+        type: str
   apis:
     description:
       - Further kinds to look up, each with its API group, for example C(VolumeSnapshot) with V(snapshot.storage.k8s.io).
@@ -117,6 +123,7 @@ EXAMPLES = r"""
       - {api_group: apps, resource: deployments, verbs: [get, list, create, patch, delete]}
       - {resource: secrets, verbs: [get, create, update]}
       - {resource: pods/log, verbs: [get]}
+      - {api_group: monitoring.coreos.com, resource: servicemonitors, verbs: [get, create, patch, delete], if_served: ServiceMonitor}
     objects:
       - {key: claims, resource: persistentvolumeclaims, labels: app.kubernetes.io/part-of=mlops}
   register: preflight
@@ -229,6 +236,8 @@ OPTIONS = {
             "verbs": {"type": "list", "elements": "str", "required": True},
             "namespaced": {"type": "bool", "default": True},
             "optional": {"type": "bool", "default": False},
+            "if_served": {"type": "str"},
+            "unless_served": {"type": "str"},
         },
     },
     "apis": {"type": "dict", "default": {}},

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cluster_rollout
-short_description: Wait until Deployments, StatefulSets and Jobs of a cluster are out
+short_description: Wait until Deployments, StatefulSets, Jobs and PostgreSQL Clusters are out
 version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
   - Waits until the newest revision of every workload is fully out - seen by its controller, all pods of the newest revision and ready, no
     old ones left - and until every Job is complete. A workload of no replicas is out when its last pod has ended.
+  - A Cluster of CloudNativePG is out when its operator says that it is healthy, and its servers' pods are all there, ready, and of the
+    image that it names; what the operator says alone may be of before the last change. One that hibernates is out when its last pod has
+    ended.
   - Fails within a minute where waiting does not help - an image that cannot be pulled, a pod that no node can take, a missing Secret, a
-    pod that a quota or a security policy refuses, a volume that nothing provides, a container that crashes again and again, a failed Job.
+    pod that a quota or a security policy refuses, a volume that nothing provides, a container that crashes again and again, a failed Job,
+    pods of a Cluster's Job that fail one after the other, a phase that CloudNativePG does not leave by itself.
     The error names the workload, the pod and the container, and has their events, their last log lines, and what to do.
   - Pods that have been failing since before the module started are deleted once, so that they are tried again at once; see
     O(restart_broken).
@@ -32,7 +36,7 @@ options:
       kind:
         description: Kind of the workload.
         type: str
-        choices: [Deployment, StatefulSet, Job]
+        choices: [Deployment, StatefulSet, Job, Cluster]
         required: true
       name:
         description: Name of the workload.
@@ -48,7 +52,7 @@ options:
         else gets them out of it in time. Those are pods that wait for their next try since before the module started, which may take five
         minutes although the reason is mended by now, and broken pods of an old revision that a StatefulSet waits for before it makes new
         ones.
-      - A pod that works, or may still come to work, is never deleted.
+      - A pod that works, or may still come to work, is never deleted, and no pod of a Cluster.
     type: bool
     default: true
 attributes:
@@ -107,7 +111,7 @@ workloads:
       description: Whether its newest revision is out, or the Job is complete.
       type: bool
     revision:
-      description: The newest revision, a Deployment's number, a StatefulSet's hash, or a Job's uid.
+      description: The newest revision, a Deployment's number, a StatefulSet's hash, or the uid of a Job or Cluster.
       type: str
     pods:
       description: Names of the pods of the newest revision.
@@ -152,7 +156,7 @@ OPTIONS = {
         "elements": "dict",
         "required": True,
         "options": {
-            "kind": {"type": "str", "choices": ["Deployment", "StatefulSet", "Job"], "required": True},
+            "kind": {"type": "str", "choices": ["Deployment", "StatefulSet", "Job", "Cluster"], "required": True},
             "name": {"type": "str", "required": True},
         },
     },

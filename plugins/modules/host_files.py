@@ -14,7 +14,7 @@ description:
   - Brings directories and the content of files to what is described, all of them in one round trip. A component's dozen small files cost
     one call instead of two for each file.
   - A file is written beside its place and renamed, so that a run that is killed leaves the old content or the new one.
-  - It removes nothing, and follows no symbolic link at the last place of a path.
+  - It removes no file but those in O(absent), and follows no symbolic link at the last place of a path.
 options:
   directories:
     description: Directories, in the order in which they are made. A missing parent is made with the default mode.
@@ -48,12 +48,27 @@ options:
         description: Its mode, as an octal string.
         type: str
         default: "0600"
+      check:
+        description:
+          - A command that accepts the content, as a list; V(%s) in it stands for a file that has it. It is run only where the content
+            changes, before any of the paths is changed.
+          - With another exit code than 0 the module fails with what the command wrote. In check mode, one whose program is not there yet
+            is left out.
+          - The file lies in a directory of O(owner), so that the command may run as that user.
+        type: list
+        elements: str
+        default: []
   secret_files:
     description: Files whose content holds secrets. It is shown nowhere; a diff says only that it changes.
     type: list
     elements: dict
     default: []
     suboptions: *file
+  absent:
+    description: Absolute paths of files that must not be there. They go last, when the files that name others instead are written.
+    type: list
+    elements: path
+    default: []
   owner:
     description: Owner of all of them. Unset means the user who runs the module.
     type: str
@@ -82,9 +97,12 @@ EXAMPLES = r"""
     files:
       - path: "{{ service_directory }}/service.conf"
         content: "{{ lookup('ansible.builtin.template', 'service.conf.j2') }}"
+        check: [/usr/bin/env, test, -s, "%s"]
     secret_files:
       - path: "{{ service_directory }}/service.env"
         content: "{{ lookup('ansible.builtin.template', 'service.env.j2') }}"
+    absent:
+      - "{{ service_directory }}/service.ini"
   register: service_files
 """
 
@@ -100,7 +118,10 @@ changed_paths:
 import grp
 import os
 import pwd
+import shutil
 import stat
+import subprocess
+import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mlops.platform.plugins.module_utils.host_paths import hold, replace_file
@@ -155,6 +176,54 @@ def keep_file(path, content, mode, uid, gid, check):
     return True, before
 
 
+def missing(command):
+    """Return the first absolute path in `command` that is not there, or None: the program, also behind one that changes the user."""
+    return next((word for word in command if word.startswith("/") and not os.path.exists(word)), None)
+
+
+def refusal(path, content, command, uid, gid):
+    """Return what `command` says against `content` for the file `path`, or None where it accepts it. Raises OSError."""
+    # not $TMPDIR, which may be a directory of root's alone
+    directory = tempfile.mkdtemp(prefix="mlops-check-", dir="/tmp")
+    try:
+        candidate = os.path.join(directory, os.path.basename(path))
+        replace_file(candidate, content, 0o600, uid, gid)
+        os.chown(directory, uid, gid)
+        argv = [word.replace("%s", candidate) for word in command]
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, cwd="/")
+        if done.returncode == 0:
+            return None
+        words = done.stdout.decode("utf-8", "replace").replace(candidate, path).strip()
+        return words or f"exit code {done.returncode}"
+    finally:
+        shutil.rmtree(directory)
+
+
+def check_files(module, uid, gid):
+    """Have the new content of every file that has a check accepted; fail the module where one is not. Raises OSError."""
+    for kind in ("files", "secret_files"):
+        for wanted in module.params[kind]:
+            content = wanted["content"].encode("utf-8")
+            if not wanted["check"] or read(wanted["path"]) == content or (module.check_mode and missing(wanted["check"])):
+                continue
+            words = refusal(wanted["path"], content, wanted["check"], uid, gid)
+            if words:
+                module.fail_json(msg=f"{wanted['path']}: the new content was refused, and nothing was changed. {words}", changed_paths=[])
+
+
+def remove_file(path, check):
+    """Remove a file or a symbolic link; return whether that is a change. Raises OSError, also for a directory."""
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if stat.S_ISDIR(status.st_mode):
+        raise OSError(f"{path} is a directory and no file; remove it yourself")
+    if not check:
+        os.unlink(path)
+    return True
+
+
 def difference(path, before, after, secret):
     """Return one entry of the diff of a changed file."""
     if secret:
@@ -172,13 +241,17 @@ class Module(AnsibleModule):
         AnsibleModule logs a list of dictionaries in Python's notation and then looks for the secrets in that text: one with a line break, a
         quotation mark or a backslash stands there in another form, and is not found.
         """
-        paths = [entry["path"] for kind in ("directories", "files", "secret_files") for entry in self.params[kind]]
+        paths = [entry["path"] for kind in ("directories", "files", "secret_files") for entry in self.params[kind]] + self.params["absent"]
         self.log(f"Invoked with {' '.join(paths)}")
 
 
 def main():
     """Run the module."""
-    entry = {"path": {"type": "path", "required": True}, "mode": {"type": "str", "default": "0600"}}
+    entry = {
+        "path": {"type": "path", "required": True},
+        "mode": {"type": "str", "default": "0600"},
+        "check": {"type": "list", "elements": "str", "default": []},
+    }
     module = Module(
         argument_spec={
             "directories": {
@@ -200,6 +273,7 @@ def main():
                 "no_log": False,
                 "options": {**entry, "content": {"type": "str", "required": True, "no_log": True}},
             },
+            "absent": {"type": "list", "elements": "path", "default": []},
             "owner": {"type": "str"},
             "group": {"type": "str"},
         },
@@ -208,6 +282,7 @@ def main():
     uid, gid = account(module)
     changed, diff = [], []
     try:
+        check_files(module, uid, gid)
         for wanted in module.params["directories"]:
             if keep_directory(wanted["path"], int(wanted["mode"], 8), uid, gid, module.check_mode):
                 changed.append(wanted["path"])
@@ -219,6 +294,11 @@ def main():
                 if differs:
                     changed.append(wanted["path"])
                     diff.append(difference(wanted["path"], before, content, kind == "secret_files"))
+        for path in module.params["absent"]:
+            if remove_file(path, module.check_mode):
+                changed.append(path)
+                # what was in it may have been a secret
+                diff.append({"before": f"file {path}\n", "after": ""})
     except ValueError:
         module.fail_json(msg="a mode must be an octal string such as '0600'")
     except OSError as error:

@@ -86,7 +86,7 @@ EXAMPLES = r"""
 - name: Stop with all of it at once
   ansible.builtin.assert:
     that: host.problems | length == 0
-    fail_msg: "{{ host.problems }}"
+    fail_msg: "{{ host.problems | map(attribute='what') | list }}"
 """
 
 RETURN = r"""
@@ -221,6 +221,7 @@ def main():
     problems += host_checks.check_programs()
     if manager == "systemd":
         problems += host_checks.check_units(data_dir)
+    problems += host_checks.check_manager(manager, data_dir, booted)
     user, uid, account = service_account(root, given["service_user"])
     if root and uid == 0:
         problems.append(("mlops_service_user is root, and PostgreSQL refuses to run as root", "name another account; it is created"))

@@ -1,12 +1,13 @@
 r"""Measures the local substrate: the time of runs, and MLflow through the platform against `mlflow server` with its own defaults.
 
     MLOPS_TEST_DATA_DIR=/var/lib/mlops-test-xxxxxx python tests/benchmarks/bench_platform.py [--rounds 3] [--seconds 10] \
-        [--runs] [--first] [--cold]
+        [--runs] [--first] [--cold] [--modules]
 
 It takes a platform that the integration tests kept (MLOPS_TEST_KEEP=1). The other server runs on the same PostgreSQL, in a database of its
 own, with the same MLflow and basic auth; the two are measured in turns, so that other load on the machine meets both. --runs also times
 runs of site.yml, --first a first installation (on ports and in a directory of its own, removed afterwards), and --cold `make up` in a fresh
 clone of what is committed: with nothing there (no .venv, no data, an empty cache of pip), and once more. Prints one JSON line each.
+--modules also runs bench_postgresql.py and bench_s3_bucket.py against this platform's servers; they print their own tables.
 """
 
 from __future__ import annotations
@@ -197,6 +198,20 @@ def runs(platform, rounds, first):
     say(what="site.yml after down", seconds=round(run.seconds, 1), until_verified=round(time.monotonic() - began, 1))
 
 
+def modules(platform, rounds):
+    """Run the benchmarks of the modules against the platform's servers."""
+    given = platform.scratch / "connections.json"
+    given.touch(mode=0o600)
+    given.write_text(json.dumps(platform.connections), encoding="utf-8")
+    environment = {**os.environ, "MLOPS_TEST_CONNECTIONS": str(given)}
+    try:
+        for program, options in (("bench_postgresql.py", ["--rounds", str(rounds)]), ("bench_s3_bucket.py", [str(rounds)])):
+            say(what="modules", program=program)
+            subprocess.run([sys.executable, Path(__file__).with_name(program), *options], env=environment, check=True)
+    finally:
+        given.unlink()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
@@ -204,6 +219,8 @@ def main():
     parser.add_argument("--runs", action="store_true", help="also time runs of site.yml")
     parser.add_argument("--first", action="store_true", help="with --runs: also a first installation")
     parser.add_argument("--cold", action="store_true", help="also `make up` in a fresh clone with nothing there")
+    parser.add_argument("--modules", action="store_true", help="also the modules against the community's, in calls that change nothing")
+    parser.add_argument("--module-rounds", type=int, default=15)
     arguments = parser.parse_args()
     place = os.environ.get("MLOPS_TEST_DATA_DIR")
     if not place:
@@ -214,6 +231,8 @@ def main():
     if arguments.runs:
         runs(platform, arguments.rounds, arguments.first)
     serving(platform, arguments.rounds, arguments.seconds)
+    if arguments.modules:
+        modules(platform, arguments.module_rounds)
 
 
 if __name__ == "__main__":

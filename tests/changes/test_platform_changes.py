@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
 from lib import platform_proc as proc
+from lib.certificates import make_certificate
 from lib.platform_clients import Load
 from lib.platform_sweep import needles, search
 
@@ -86,37 +88,43 @@ def test_a_postgresql_setting_restarts_postgresql_alone(platform):
     platform.wait_until_up()
 
 
-def certificate(platform, name):
-    """Return the subject alternative names of the certificate that is served to a client which trusts ca.crt and asks for `name`."""
+def served(platform, name):
+    """Return the certificate that is served to a client which trusts what it is told to and asks for `name`: (issuer, its names)."""
     context = ssl.create_default_context(cafile=platform.ca)
     with (
         socket.create_connection(("127.0.0.1", platform.variables["mlops_https_port"]), 10) as raw,
         context.wrap_socket(raw, server_hostname=name) as secured,
     ):
-        return {value for _kind, value in secured.getpeercert()["subjectAltName"]}
+        found = secured.getpeercert()
+    issuer = {key: value for ((key, value),) in found["issuer"]}["commonName"]
+    return issuer, {value for _kind, value in found["subjectAltName"]}
 
 
-def test_a_new_public_name(platform):
-    name, port = "mlops.example.org", platform.variables["mlops_https_port"]
+NAME = "mlops.example.org"
+
+
+def test_a_new_public_name_and_with_it_a_new_certificate(platform):
+    port = platform.variables["mlops_https_port"]
     with pytest.raises(ssl.SSLCertVerificationError):
-        certificate(platform, name)
-    assert platform.http()("GET", "/", headers={"Host": f"{name}:{port}"})[0] == 403
-    restarted, _run = change(platform, mlops_public_names=["localhost", "127.0.0.1", name])
-    # PostgreSQL and the object store do not know the public names
-    assert not restarted & {"postgresql", "seaweedfs", "supervisord"}
-    assert name in certificate(platform, name)
-    for host in (name, f"{name}:{port}"):
+        served(platform, NAME)
+    assert platform.http()("GET", "/", headers={"Host": f"{NAME}:{port}"})[0] == 403
+    restarted, _run = change(platform, mlops_public_names=["localhost", "127.0.0.1", NAME])
+    # PostgreSQL and the object store do not know the public names; Traefik takes a new certificate as it runs
+    assert not restarted & {"postgresql", "seaweedfs", "traefik", "supervisord"}
+    assert NAME in served(platform, NAME)[1]
+    for host in (NAME, f"{NAME}:{port}"):
         assert platform.http()("GET", "/", headers={"Host": host})[0] == 200
     assert platform.http()("GET", "/", headers={"Host": "evil.example.org"})[0] == 403
 
 
-def test_a_new_administrators_password(platform):
-    """It is in effect after the run, the old one is refused, and no process is restarted."""
+def test_a_new_administrators_password_and_a_setting_of_the_entry_point(platform):
+    """The password is in effect after the run, the old one is refused, and no process is restarted; for the setting Traefik alone is."""
     old, new = platform.secret("mlflow_admin_password"), "another: \u0022password\u0022 {{ 1 + 1 }} $1 %s \\"
     path = "/api/2.0/mlflow/experiments/search?max_results=1"
     assert platform.http(("admin", old))("GET", path)[0] == 200
-    restarted, run = change(platform, mlflow_admin_password=new)
-    assert restarted == set()
+    restarted, run = change(platform, mlflow_admin_password=new, ingress_read_timeout="3h")
+    assert restarted == {"traefik"}
+    assert "readTimeout: 3h" in (platform.data_dir / "etc/traefik/traefik.yml").read_text()
     assert platform.secret("mlflow_admin_password") == new
     assert platform.http(("admin", new))("GET", path)[0] == 200
     # a checked password is remembered for mlflow_auth_cache_seconds in each process
@@ -160,6 +168,64 @@ def test_one_process_more(platform):
     assert f":{third}" in (platform.data_dir / "etc/traefik/routes/mlflow-servers.yml").read_text()
 
 
+@pytest.fixture(scope="module")
+def issued(tmp_path_factory):
+    """A folder with the certificate of a private authority, one that is wrong in every way, and the authority."""
+    folder = tmp_path_factory.mktemp("tls")
+    root = make_certificate(folder, "a private authority")
+    make_certificate(folder, "good", issuer=root, names=["localhost", "127.0.0.1", NAME])
+    make_certificate(folder, "bad", issuer=root, names=["other.example.org"], days=(-3, -1))
+    return folder
+
+
+def test_a_certificate_that_cannot_serve_is_refused_in_one_message(platform, issued):
+    before = services(platform)
+    bad = {"ingress_tls_certificate": f"{issued}/bad.pem", "ingress_tls_key": f"{issued}/good.key", "ingress_tls_ca": f"{issued}/none.pem"}
+    run = platform.run("site.yml", "-vvv", diff=True, extra=bad)
+    assert run.code != 0
+    assert run.stats["changed"] == 0, run.changed
+    assert len(run.failed) == 1, run.failed
+    for words in (
+        f"ingress_tls_ca {issued}/none.pem cannot be read",
+        "ingress_tls_key is not the key of the first certificate",
+        "and not now",
+        f"does not hold for localhost, 127.0.0.1, {NAME} of mlops_public_names",
+    ):
+        assert words in run.failed[0]
+    assert services(platform) == before
+    assert not key_lines(issued / "good.key", run)
+
+
+def key_lines(path, run):
+    """Return the lines of a PEM key that are in a run's output."""
+    return [line for line in path.read_text().splitlines()[1:-1] if line in run.output]
+
+
+def test_a_certificate_of_a_private_authority_and_a_setting_of_the_object_store(platform, issued, tmp_path):
+    """No process is restarted for the certificate, and for the setting SeaweedFS alone; bare clients that never retry notice neither."""
+    both = tmp_path / "both.pem"
+    both.write_text(Path(platform.ca).read_text() + (issued / "a private authority.pem").read_text())
+    load = Load(platform, ca=str(both))
+    platform.variables.update(
+        ingress_tls_certificate=f"{issued}/good.pem",
+        ingress_tls_key=f"{issued}/good.key",
+        ingress_tls_ca=f"{issued}/a private authority.pem",
+        object_store_memory_limit="500MiB",
+    )
+    predicted = platform.run("site.yml", "-vvv", check=True, diff=True).ok()
+    assert served(platform, NAME)[0] != "a private authority"
+    restarted, real = change(platform, load)
+    assert restarted == {"seaweedfs"}
+    assert not load.failures, load.failures[:5]
+    assert load.done > 200
+    assert not load.lost()
+    assert served(platform, NAME) == ("a private authority", {"localhost", "127.0.0.1", NAME})
+    assert changed_items(predicted) == changed_items(real)
+    assert not key_lines(issued / "good.key", predicted) + key_lines(issued / "good.key", real)
+    assert f"trust     {platform.data_dir}/ingress-ca.crt" in real.output
+    assert (platform.data_dir / "tls/ingress-given.pem").stat().st_mode & 0o777 == 0o600
+
+
 def test_everything_back_at_once_as_check_mode_says_before(platform, as_it_was):
     """--check names exactly the changes that the run then makes, and restarts nothing; afterwards nothing is left to do, or left over."""
     ports = platform.mlflow_ports
@@ -172,6 +238,8 @@ def test_everything_back_at_once_as_check_mode_says_before(platform, as_it_was):
     assert proc.listening(ports[-1]), "check mode ended a process"
     real = platform.run().ok()
     assert changed_items(predicted) == changed_items(real)
+    assert served(platform, "localhost")[0].startswith("mlops.platform on ")
+    assert not list(platform.data_dir.glob("tls/ingress-given*")) and platform.ca == str(platform.data_dir / "ca.crt")
     assert not proc.listening(ports[-1])
     assert f"mlflow-{ports[-1]}" not in platform.supervisor("status")
     assert f":{ports[-1]}" not in (platform.data_dir / "etc/traefik/routes/mlflow-servers.yml").read_text()

@@ -16,8 +16,8 @@ from lib.cluster_platform import Cluster, ClusterPlatform, given_kubeconfig
 ORDER = (
     "test_cluster_contract.py",
     "test_cluster_rollout.py",
-    "test_cluster_secrets.py",
     "test_cluster_recovery.py",
+    "test_cluster_secrets.py",
     # takes the platform's own object store away and makes it anew
     "test_cluster_migration.py",
     # removes the platform in the end
@@ -29,9 +29,6 @@ ORDER = (
 
 # with them the whole of CI would take longer than the hour and a half that it has
 LONG = {
-    "test_cluster_rollout.py",
-    "test_cluster_secrets.py",
-    "test_cluster_recovery.py",
     "test_cluster_migration.py",
     "test_cluster_split.py",
 }

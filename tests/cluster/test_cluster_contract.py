@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
-import yaml
 from lib.cluster_platform import settled
 
 
@@ -24,7 +23,7 @@ def test_check_mode_on_an_empty_cluster(platform):
 
 def test_first_run_was_verified(platform):
     assert platform.answers()
-    assert "verified" in platform.first_run.output.lower()
+    assert "a run and an artifact were written, read back and removed through" in platform.first_run.output
 
 
 def test_no_secret_in_the_output(platform):
@@ -38,9 +37,10 @@ def test_no_secret_in_the_output(platform):
             assert not any(part in text or json.dumps(part)[1:-1] in text for text in outputs), name
 
 
-def test_second_run_changes_nothing_and_restarts_nothing(platform):
+def test_second_run_with_the_documented_rights_alone_changes_nothing_and_restarts_nothing(platform):
+    """By a user of the namespace who may do what docs/kubernetes.md and preflight name, and nothing else anywhere."""
     before, objects = settled(platform), platform.objects()
-    platform.run().unchanged()
+    platform.run(extra=platform.as_tenant()).unchanged()
     assert platform.lives() == before
     assert platform.objects() == objects
 
@@ -74,13 +74,11 @@ def test_pods_keep_the_restricted_level(platform):
             assert one.readiness_probe and one.liveness_probe, f"{name}/{one.name}"
 
 
-def test_a_user_of_the_namespace_alone(platform):
-    """Who may do everything in the namespace and nothing elsewhere converges the same platform, and changes nothing."""
-    everything = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
-    theirs = platform.scratch / "namespace-user.kubeconfig"
-    theirs.touch(mode=0o600)
-    theirs.write_text(yaml.safe_dump(platform.cluster.kubeconfig_of(platform.namespace, "tenant", everything)), encoding="utf-8")
-    before = platform.lives()
-    platform.run(extra={"mlops_kubeconfig": str(theirs), "mlops_manage_namespace": False}).unchanged()
-    assert platform.lives() == before
-    assert Path(theirs).exists()
+def test_the_login_of_the_service_monitor_scrapes(platform):
+    """What a Prometheus would read of it, it can do. (No ServiceMonitor here: an API server of 1.20 that Go 1.19 compiled crashes when it gets
+    an object of a kind that it was not built with. Unit tests hold the object against its definition.)"""
+    data = platform.cluster.core.read_namespaced_secret("mlops-mlflow-login", platform.namespace).data
+    user, password = (base64.b64decode(data[part]).decode() for part in ("username", "password"))
+    status, _headers, answer = platform.http((user, password))("GET", "/metrics")
+    assert (status, b"mlflow_http_request_total" in answer) == (200, True)
+    assert platform.http((user, "another"))("GET", "/metrics")[0] == 401

@@ -35,36 +35,46 @@ def kill(platform, component):
 
 
 @pytest.mark.usefixtures("data")
-@pytest.mark.parametrize("component", ["postgresql", "object-store"])
-def test_a_killed_backend_comes_back_and_mlflow_with_it(platform, component):
-    """No run of a playbook, no restart of MLflow's pods."""
-    servers = {name: pod.metadata.uid for name, pod in platform.pods("mlflow").items()}
+@pytest.mark.parametrize("component", ["postgresql", "object-store", "mlflow"])
+def test_what_was_killed_comes_back_by_itself(platform, component):
+    """No run of a playbook, and no restart of MLflow where others were killed."""
+    lives = {name: life for name, life in platform.lives().items() if name in platform.pods("mlflow")}
     killed = kill(platform, component)
 
     def replaced():
         pods = platform.pods(component)
-        return pods and not killed & {pod.metadata.uid for pod in pods.values()}
+        return len(pods) == len(killed) and not killed & {pod.metadata.uid for pod in pods.values()}
 
-    wait_until(f"a new pod of {component}", replaced, 60)
+    wait_until(f"new pods of {component}", replaced, 60)
     platform.wait_until_up()
-    assert {name: pod.metadata.uid for name, pod in platform.pods("mlflow").items()} == servers
+    if component != "mlflow":
+        assert {name: platform.lives().get(name) for name in lives} == lives
 
 
 def test_what_was_deleted_is_made_again_by_one_run(platform, data):
-    """The Deployment, a Service, a StatefulSet and all generated secrets at once; the given passwords and the data are the same."""
+    """The Deployment, a Service, a StatefulSet and every Secret at once; the given passwords and the data are the same.
+
+    By a user who has no more than the documented rights. One Secret stays, for the object store's key to its encrypted objects is nowhere
+    else then: either of the two places that have it brings back the other, and there is no third.
+    """
     core, apps, space = platform.cluster.core, platform.cluster.apps, platform.namespace
     before = platform.secrets()
     volumes = {claim.metadata.uid for claim in core.list_namespaced_persistent_volume_claim(space).items}
+    tenant = platform.as_tenant()
     apps.delete_namespaced_deployment("mlops-mlflow", space)
     apps.delete_namespaced_stateful_set("mlops-postgresql", space)
     # old servers answer with a Status, which the client does not expect
     core.delete_namespaced_service("mlops-object-store", space, _preload_content=False)
-    for name in SECRETS:
+    doomed = [one.metadata.name for one in core.list_namespaced_secret(space, label_selector="app.kubernetes.io/part-of=mlops").items]
+    doomed.remove("mlops-object-store")
+    assert set(SECRETS) <= set(doomed) and len(doomed) > len(SECRETS), doomed
+    for name in doomed:
         core.delete_namespaced_secret(name, space)
-    platform.run().ok()
+    platform.run(extra=tenant).ok()
     platform.wait_until_up()
+    left = {one.metadata.name for one in core.list_namespaced_secret(space).items}
+    assert set(SECRETS) <= left
     assert {claim.metadata.uid for claim in core.list_namespaced_persistent_volume_claim(space).items} == volumes
     now = platform.secrets()
-    given = set(platform.variables) & set(before)
+    given = (set(platform.variables) | {"object_store_sse_key"}) & set(before)
     assert {name: now[name] for name in given} == {name: before[name] for name in given}
-    platform.run().unchanged()

@@ -70,7 +70,12 @@ def test_100_mb_each_way(forward):
     assert down < 30 and up < 30
 
 
-def test_many_at_once(forward):
+def logs(runtime):
+    """What the processes that forward have said."""
+    return "".join(path.read_text(encoding="utf-8") for path in runtime.glob("*/*.log"))
+
+
+def test_many_at_once(forward, runtime):
     wrong = []
 
     def talk(number):
@@ -88,7 +93,7 @@ def test_many_at_once(forward):
         thread.start()
     for thread in threads:
         thread.join()
-    assert wrong == []
+    assert wrong == [], logs(runtime)
 
 
 def test_another_pod_takes_over(place, forward):
@@ -155,8 +160,7 @@ def test_a_port_that_nobody_has(place, runtime):
     found = place.run("cluster_port_forward", pod=name, port=9)
     with pytest.raises(OSError):
         get(found["url"])
-    logs = [path.read_text(encoding="utf-8") for path in runtime.glob("*/*.log")]
-    assert any("refused" in text for text in logs)
+    assert "refused" in logs(runtime)
     place.run("cluster_port_forward", pod=name, port=9, state="absent")
 
 

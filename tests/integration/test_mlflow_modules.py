@@ -246,6 +246,17 @@ def test_info(mlflow_connection, rest):
     assert result["counts"]["users"] == len(rest("GET", "/api/2.0/mlflow/users/list")[1]["users"])
 
 
+def test_info_sees_where_there_are_metrics(platform, mlflow_connection, rest):
+    """Each process counts its own and shows them when it is asked directly; through the public address there are none."""
+    assert rest("GET", "/metrics")[0] == 404
+    assert run_module("mlflow_info", {**mlflow_connection, "gather": ["features"]})["features"]["prometheus_metrics"] is False
+    for port in platform.mlflow_ports:
+        direct = {**mlflow_connection, "tracking_uri": f"http://127.0.0.1:{port}"}
+        status, answer = Rest(direct)("GET", "/metrics")
+        assert status == 200 and "mlflow_http_request_total" in answer
+        assert run_module("mlflow_info", {**direct, "gather": ["features"]})["features"]["prometheus_metrics"] is True
+
+
 def test_info_counts(mlflow_connection, rest):
     before = run_module("mlflow_info", {**mlflow_connection, "gather": ["counts"]})["counts"]
     name = f"info-test-{uuid.uuid4().hex[:12]}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import select
 import socket
 import ssl
@@ -12,45 +10,10 @@ import urllib.parse
 import uuid
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from lib.certificates import make_certificate
 from lib.modules import run_module
 
 ONCE = {"wait_timeout": 0, "grace": 0}
-
-
-def make_certificate(folder, label, *, issuer=None, address="127.0.0.1", days=(-1, 1)):
-    """Write <label>.pem and <label>.key; without an issuer it is a CA. Return (path, certificate, key)."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.timezone.utc)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, label)])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(issuer[1].subject if issuer else name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + datetime.timedelta(days=days[0]))
-        .not_valid_after(now + datetime.timedelta(days=days[1]))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-    if issuer:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
-        builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer[2].public_key()), critical=False)
-    else:
-        usage = dict.fromkeys(
-            ["content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"], False
-        )
-        builder = builder.add_extension(x509.KeyUsage(digital_signature=True, key_cert_sign=True, crl_sign=True, **usage), critical=True)
-    certificate = builder.sign(issuer[2] if issuer else key, hashes.SHA256())
-    path = folder / f"{label}.pem"
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    path.with_suffix(".key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path, certificate, key
 
 
 class TlsFront:
@@ -129,7 +92,7 @@ def authority(tmp_path_factory):
         ({}, None, False, None),
         ({"days": (-3, -1)}, "own-ca", True, "certificate_expired"),
         ({"days": (1, 3)}, "own-ca", True, "certificate_not_yet_valid"),
-        ({"address": "192.0.2.1"}, "own-ca", True, "name_mismatch"),
+        ({"names": ["192.0.2.1"]}, "own-ca", True, "name_mismatch"),
     ],
 )
 def test_certificates(mlflow_connection, authority, certificate, ca, validate, cause):

@@ -75,6 +75,32 @@ def test_status_names_every_service(platform):
         assert f"process {platform.service(name).pid})" in run.output, name
 
 
+def test_the_scrapers_login_opens_the_metrics_and_nothing_else(platform):
+    """Traefik's own and those of each MLflow process, on the internal entry point; the same login is a stranger's everywhere else."""
+    base = f"http://127.0.0.1:{platform.variables['ingress_internal_port']}"
+    login = ("metrics", platform.secret("ingress_scraper_password"))
+    scraper = platform.http(login, url=base)
+    # each process has served a request before it is asked what it counted
+    for port in platform.mlflow_ports:
+        platform.http(url=f"http://127.0.0.1:{port}").json("GET", "/api/2.0/mlflow/experiments/search?max_results=1")
+    pages = {"/metrics": "traefik_entrypoint_requests_total", **dict.fromkeys(metrics_of(platform), "mlflow_http_request_total")}
+    for path, series in pages.items():
+        status, _headers, answer = scraper("GET", path)
+        assert status == 200, path
+        assert any(line.startswith(series) for line in answer.decode().splitlines()), path
+        for refused in (None, ("metrics", ""), ("metrics", "wrong"), ("admin", login[1]), ("mlops", login[1])):
+            assert platform.http(refused, url=base)("GET", path)[0] == 401, (path, refused)
+    # what else the internal entry point serves asks for another login, and MLflow knows no such user
+    assert scraper("GET", "/api/rawdata")[0] == 401
+    for url in (platform.url, *(f"http://127.0.0.1:{port}" for port in platform.mlflow_ports)):
+        assert platform.http(login, url=url)("GET", "/api/2.0/mlflow/experiments/search?max_results=1")[0] == 401, url
+
+
+def metrics_of(platform):
+    """Return the paths under which the internal entry point shows each MLflow process's metrics."""
+    return [f"/mlflow/{port}/metrics" for port in platform.mlflow_ports]
+
+
 def test_tags_limit_a_run(platform):
     run = platform.run(tags="mlflow").unchanged()
     roles = {task["task"].split(" : ")[0].split(".")[-1] for task in run.tasks if task["event"] == "ok"}

@@ -178,6 +178,33 @@ def test_the_attack_finds_an_open_server(request_of_attack):
         server.server_close()
 
 
+def test_the_attack_finds_an_open_grpc_port(platform, request_of_attack):
+    """Positive control: with the platform's own certificate every gRPC port talks, so a silent one is no fault of the attack."""
+    attack = platform_attack.Attack(request_of_attack)
+    pair = (str(platform.data_dir / "tls/seaweedfs.crt"), str(platform.data_dir / "tls/seaweedfs.key"))
+    for port in known_ports(platform)["grpc"]:
+        attack.h2(port, pair)
+    assert [row[2:] for row in attack.rows] == [[True, " TLS, foreign certificate"]] * 4, attack.rows
+
+
+def test_the_attack_finds_an_open_weed_shell(platform, request_of_attack, make_bucket):
+    """Positive control: where the certificate is, the same session reads the object, and removes it and its bucket."""
+    s3, bucket = platform.s3(), make_bucket()
+    s3.put_object(Bucket=bucket, Key="dir/secret.txt", Body=MARKER.encode())
+    asked = {**request_of_attack, "bucket": bucket, "key": "dir/secret.txt"}
+
+    def opens():
+        # the master's own maintenance may have the lock
+        attack = platform_attack.Attack(asked)
+        # an identity that the session makes would stay
+        attack.weed_shell(str(platform.data_dir / "etc/seaweedfs"), others=("s3.configure",), timeout=60)
+        ((_where, _what, succeeded, detail),) = attack.rows
+        return succeeded and MARKER in detail
+
+    platform_proc.wait_until("the shell is open", opens, 400)
+    assert bucket not in [one["Name"] for one in s3.list_buckets()["Buckets"]]
+
+
 @pytest.mark.parametrize("user", ["postgres", "mlflow", "seaweedfs", "nobody"])
 @pytest.mark.parametrize("password", ["", "postgres", "mlflow"])
 def test_postgresql_lets_nobody_in(platform, user, password):

@@ -107,6 +107,49 @@ def test_lifecycle_rules_are_kept_as_given(s3, versioned):
     refused(lambda: s3.get_bucket_lifecycle_configuration(Bucket=versioned), "NoSuchLifecycleConfiguration")
 
 
+def runs_seaweedfs(s3, bucket):
+    server = s3.head_bucket(Bucket=bucket)["ResponseMetadata"]["HTTPHeaders"].get("server", "")
+    return server.lower().startswith("seaweedfs")
+
+
+@pytest.fixture
+def encrypted(s3, bucket):
+    """A bucket with default encryption, where the server has it."""
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    try:
+        s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    except s3.exceptions.ClientError as error:
+        # the platform's own has a key; another one may say that it has none
+        assert not runs_seaweedfs(s3, bucket)
+        pytest.skip(f"the server has no default encryption: {error}")
+    return bucket
+
+
+def test_default_encryption_does_not_stop_writes(s3, encrypted):
+    """SeaweedFS without a key accepts the setting, and then answers 500 to every write."""
+    (stored,) = s3.get_bucket_encryption(Bucket=encrypted)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert stored["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    for key, body in {"small": b"encrypted", "medium": bytes(range(256)) * 4096}.items():
+        put(s3, encrypted, key, body)
+        answer = s3.get_object(Bucket=encrypted, Key=key)
+        assert answer["ServerSideEncryption"] == "AES256"
+        assert answer["Body"].read() == body
+    s3.delete_bucket_encryption(Bucket=encrypted)
+    put(s3, encrypted, "plain", b"plain")
+    assert read(s3, encrypted, "plain") == b"plain"
+
+
+def test_a_large_encrypted_object_is_read_back(s3, encrypted, request):
+    """One of several pieces: SeaweedFS cuts at 4 MiB."""
+    if runs_seaweedfs(s3, encrypted):
+        # strict: the release that mends it is noticed
+        gap = "SeaweedFS asks its volume servers without TLS for the pieces of an encrypted object, which ours refuse: GET answers 500"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=gap))
+    body = bytes(range(256)) * 20_480
+    put(s3, encrypted, "large", body)
+    assert read(s3, encrypted, "large") == body
+
+
 def test_object_lock_keeps_a_version_until_it_is_released(s3, make_bucket):
     locked = make_bucket(ObjectLockEnabledForBucket=True)
     assert s3.get_bucket_versioning(Bucket=locked)["Status"] == "Enabled"
@@ -131,8 +174,7 @@ def test_a_bucket_with_objects_is_not_deleted(s3, bucket):
 
 
 def test_a_bucket_with_versions_is_not_deleted(s3, versioned, request):
-    server = s3.head_bucket(Bucket=versioned)["ResponseMetadata"]["HTTPHeaders"].get("server", "")
-    if server.lower().startswith("seaweedfs"):
+    if runs_seaweedfs(s3, versioned):
         # strict: the release that mends it is noticed, and the guard in front of it can go
         gap = "SeaweedFS deletes versions with their bucket, also with -s3.allowDeleteBucketNotEmpty=false"
         request.applymarker(pytest.mark.xfail(strict=True, reason=gap))

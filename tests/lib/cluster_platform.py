@@ -19,6 +19,7 @@ from lib import platform_clients as clients
 from lib.platform_proc import wait_until
 from lib.platform_run import ROOT, start
 from lib.platform_secrets import given_secrets
+from lib.render_preflight import rules
 
 INVENTORY = ROOT / "inventories" / "kubernetes"
 SECRETS = ("mlops-postgresql-secrets", "mlops-object-store-secrets", "mlops-mlflow-secrets")
@@ -42,6 +43,11 @@ class Cluster:
         self.client = config.new_client_from_config(config_file=self.kubeconfig)
         self.core, self.apps = client.CoreV1Api(self.client), client.AppsV1Api(self.client)
         self.rbac = client.RbacAuthorizationV1Api(self.client)
+
+    def node_address(self):
+        """Return an address of a node, at which its ports answer."""
+        (node, *_others) = self.core.list_node().items
+        return next(one.address for one in node.status.addresses if one.type == "InternalIP")
 
     def namespaces(self, prefix):
         return [one.metadata.name for one in self.core.list_namespace().items if one.metadata.name.startswith(prefix)]
@@ -111,6 +117,33 @@ class ClusterPlatform:
     def run(self, playbook="site.yml", *arguments, timeout=900, **options):
         """Run a playbook to its end and return the Run."""
         return self.start(playbook, *arguments, **options).wait(timeout)
+
+    def as_tenant(self):
+        """Return the variables of a run by a user who has exactly the rights that preflight asks for, in this namespace."""
+        kubeconfig = self.scratch / "tenant.kubeconfig"
+        if not kubeconfig.exists():
+            variables = {name: value for name, value in self.variables.items() if name != "mlops_substrate"}
+            asked = rules(self.variables["mlops_substrate"], **variables).value("preflight_permissions")
+            rights = [{"apiGroups": [one.get("api_group", "")], "resources": [one["resource"]], "verbs": [*one["verbs"]]} for one in asked]
+            kubeconfig.touch(mode=0o600)
+            kubeconfig.write_text(yaml.safe_dump(self.cluster.kubeconfig_of(self.namespace, "tenant", rights)), encoding="utf-8")
+        return {"mlops_kubeconfig": str(kubeconfig), "mlops_manage_namespace": False}
+
+    def as_awx(self):
+        """Return run()'s {extra, env} for the same user as AWX's credential gives it: a token in the environment, no kubeconfig."""
+        found = yaml.safe_load(Path(self.as_tenant()["mlops_kubeconfig"]).read_text(encoding="utf-8"))
+        cluster = found["clusters"][0]["cluster"]
+        authority = self.scratch / "cluster-ca.crt"
+        data = cluster.get("certificate-authority-data")
+        authority.write_bytes(base64.b64decode(data) if data else Path(cluster["certificate-authority"]).read_bytes())
+        login = {
+            "HOST": cluster["server"],
+            "API_KEY": found["users"][0]["user"]["token"],
+            "SSL_CA_CERT": str(authority),
+            "VERIFY_SSL": "true",
+        }
+        env = {f"K8S_AUTH_{name}": value for name, value in login.items()}
+        return {"extra": {"mlops_kubeconfig": "", "mlops_manage_namespace": False}, "env": env}
 
     def install(self):
         """Run site.yml for the first time; raises AssertionError when it fails."""
@@ -193,16 +226,29 @@ class ClusterPlatform:
 
     @property
     def url(self):
+        if self.variables.get("mlflow_expose") == "nodeport":
+            return f"https://{self.variables['mlops_public_names'][0]}:{self.variables['mlflow_node_port']}"
         host, port = self.address("mlops-mlflow")
         return f"http://{host}:{port}"
+
+    @property
+    def ca(self):
+        """The file with the certificate of the platform's own authority, None where MLflow has none."""
+        if not self.url.startswith("https:"):
+            return None
+        found = self.cluster.core.read_namespaced_secret("mlops-mlflow-authority", self.namespace).data["ca.crt"]
+        path = self.scratch / "ca.crt"
+        path.write_bytes(base64.b64decode(found))
+        return path
 
     def http(self, login=True, timeout=60):
         """Return a client of MLflow's Service; login: True for the administrator, None for nobody, or (user, password)."""
         if login is True:
             login = ("admin", self.secrets()["mlflow_admin_password"])
-        found = clients.Http(self.url, login, timeout=timeout)
-        # MLflow refuses the names and addresses that it does not know
-        found.headers["Host"] = "mlops-mlflow:5000"
+        found = clients.Http(self.url, login, self.ca, timeout=timeout)
+        if not self.ca:
+            # MLflow refuses the names and addresses that it does not know
+            found.headers["Host"] = "mlops-mlflow:5000"
         # nothing stands between the client and the pod: what the pod closes when it ends, the client has to see
         found.looks_first = True
         return found

@@ -128,7 +128,9 @@ class Platform:
 
     @property
     def ca(self):
-        return str(self.data_dir / "ca.crt")
+        """The file that a client must trust: the authority of a given certificate, or the platform's own."""
+        given = self.data_dir / "ingress-ca.crt"
+        return str(given if given.exists() else self.data_dir / "ca.crt")
 
     @property
     def mlflow_ports(self):
@@ -208,11 +210,11 @@ class Platform:
             },
         }
 
-    def http(self, login=True, url=None, timeout=60):
-        """Return a client of the public address; login: True for the administrator, None for nobody, or (user, password)."""
+    def http(self, login=True, url=None, timeout=60, ca=None):
+        """Return a client of the public address that trusts `ca`; login: True for the administrator, None for nobody, or a pair."""
         if login is True:
             login = ("admin", self.secret("mlflow_admin_password"))
-        return clients.Http(url or self.url, login, self.ca, timeout)
+        return clients.Http(url or self.url, login, ca or self.ca, timeout)
 
     def s3(self, mlflow=False):
         """Return a boto3 client of the administrator, or of MLflow's own identity."""

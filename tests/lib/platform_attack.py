@@ -112,8 +112,11 @@ class Attack:
                     opened += f" {name}"
         self.note(f"port {port}", "HTTP/2 or gRPC without credentials", bool(opened), opened)
 
-    def weed_shell(self, home):
-        """Use SeaweedFS's own administration tool without its certificate. It hangs where it is shut out, so one session has to do."""
+    def weed_shell(self, home, others=(), timeout=10):
+        """Use SeaweedFS's own administration tool with what `home` holds. It hangs where it is shut out, so one session has to do.
+
+        `others`: first words of commands that are left out, for the control in a home that does have the certificate.
+        """
         ask = self.ask
         master, filer = ask["ports"]["master"][0], ask["ports"]["filer"][0]
         place = f"/buckets/{ask['bucket']}"
@@ -123,12 +126,12 @@ class Attack:
         try:
             done = subprocess.run(
                 [ask["weed"], "shell", f"-master={HOST}:{master}", f"-filer={HOST}:{filer}"],
-                input="\n".join([*commands, "unlock", "exit", ""]).encode(),
+                input="\n".join([*(one for one in commands if one.split()[0] not in others), "unlock", "exit", ""]).encode(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env={"HOME": home, "PATH": "/usr/bin:/bin"},
                 cwd=home,
-                timeout=10,
+                timeout=timeout,
                 check=False,
             )
             answer = done.stdout

@@ -109,9 +109,9 @@ class Load:
     `failures` holds what did not succeed, `written` the (key, step) of each metric that was acknowledged.
     """
 
-    def __init__(self, platform, clients=4, pause=0.02):
-        """Take the number of clients, and the seconds between two requests of one: the run that is tested needs the processor too."""
-        self.platform, self.pause = platform, pause
+    def __init__(self, platform, clients=4, pause=0.02, ca=None):
+        """Take the number of clients, the seconds between two requests of one (a run needs the processor too), and whom they trust."""
+        self.platform, self.pause, self.ca = platform, pause, ca
         self.stop = threading.Event()
         self.lock = threading.Lock()
         self.failures, self.written, self.done = [], [], 0
@@ -127,9 +127,11 @@ class Load:
         self.stop.set()
         for thread in self.threads:
             thread.join(120)
+        with self.lock:
+            self.failures += [f"{thread.name} has not ended" for thread in self.threads if thread.is_alive()]
 
     def client(self, number):
-        client, step, began = self.platform.http(), 0, time.monotonic()
+        client, step, began = self.platform.http(ca=self.ca), 0, time.monotonic()
         while not self.stop.wait(self.pause):
             step += 1
             if number % 2:
@@ -142,8 +144,9 @@ class Load:
             try:
                 status, _headers, answer = client(*request)
                 problem = None if status == 200 else f"{status} {answer[:200]!r}"
-            except (OSError, http.client.HTTPException) as error:
+            except Exception as error:  # a client that ended without a word would prove nothing from then on
                 problem = repr(error)
+                client.close()
             with self.lock:
                 self.done += 1
                 if problem:

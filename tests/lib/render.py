@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
+from collections import ChainMap
 from pathlib import Path
 
 import yaml
+from ansible._internal._templating._engine import TemplateOptions
 from ansible._internal._templating._jinja_bits import _TEMPLATE_OVERRIDE_FIELD_NAMES, AnsibleEnvironment, _TemplateCompileContext
+from ansible._internal._templating._lazy_containers import _AnsibleLazyTemplateDict, _AnsibleLazyTemplateMixin
+from ansible._internal._templating._utils import TemplateContext
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader, lookup_loader
+from ansible.plugins.loader import filter_loader, init_plugin_loader, lookup_loader
 from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,8 +35,6 @@ with warnings.catch_warnings():
     # tests/conftest.py has made the collections importable already
     warnings.simplefilter("ignore")
     init_plugin_loader([str(ROOT / "collections")])
-# The lookup copies all variables for each template, to the last text: two thirds of the time of a rendering. No template writes to them.
-type(lookup_loader.get("ansible.builtin.template")).run.__globals__["deepcopy"] = dict
 compile_template = AnsibleEnvironment.compile
 COMPILED = {}
 
@@ -49,6 +52,57 @@ def compile_once(self, source, name=None, filename=None, **options):
 
 
 AnsibleEnvironment.compile = compile_once
+# a collection's filter is searched in all of its files each time that an environment meets it, and each template has its own environment
+filter_loader.get = functools.cache(filter_loader.get)
+
+
+# --- variables that are filled in once ---------------------------------------------------------------------------------------------------
+
+TemplateLookup = type(lookup_loader.get("ansible.builtin.template"))
+look_up_template = TemplateLookup.run
+
+
+def look_up(self, terms, variables=None, **options):
+    """Run the lookup `template`. What it sets besides may be what a variable is made of: then all variables are filled in anew."""
+    if options.get("template_vars"):
+        maps = variables.maps if isinstance(variables, ChainMap) else [variables]
+        variables = dict(ChainMap(*(one._templar.plain if type(one) is _AnsibleLazyTemplateDict else one for one in maps)))
+    return look_up_template(self, terms, variables, **options)
+
+
+TemplateLookup.run = look_up
+# the lookup copies all variables for each template, to the last text, to add some of its own; no template writes to them
+look_up_template.__globals__["deepcopy"] = lambda variables: dict(variables) if type(variables) is dict else ChainMap({}, variables)
+
+
+def templar_of(loader, variables):
+    """Return a Templar that fills in each variable once, as it is asked for; Ansible does so at each mention, all the way down."""
+    templar = Templar(loader=loader, variables=variables)
+    engine = templar._engine
+    engine.plain = variables
+    with TemplateContext(template_value=None, templar=engine, options=TemplateOptions.DEFAULT):
+        engine.available_variables = _AnsibleLazyTemplateMixin._try_create(variables)
+    return templar
+
+
+# of the roles' YAML files, one for all: it keeps what it has read
+LOADER = DataLoader()
+# as many sets of variables are kept by one Roles
+TEMPLARS = 8
+
+
+class Reader(DataLoader):
+    """A loader that remembers in `texts` which files were read as texts, such as templates."""
+
+    def __init__(self):
+        """Begin with none."""
+        super().__init__()
+        self.texts = set()
+
+    def get_text_file_contents(self, file_name, *args, **options):
+        """Return a file's text."""
+        self.texts.add(Path(file_name))
+        return super().get_text_file_contents(file_name, *args, **options)
 
 
 class Roles:
@@ -56,7 +110,8 @@ class Roles:
 
     def __init__(self, *roles, **overrides):
         """Load defaults and vars of `roles`, in the order of precedence that Ansible has."""
-        self.loader = DataLoader()
+        self.templars = {}
+        self.loader = Reader()
         self.variables = {"ansible_managed": "Ansible managed", "mlops_host": HOST, "mlops_runtime": RUNTIME}
         for part in ("defaults", "vars"):
             for role in ("common", *roles):
@@ -67,7 +122,7 @@ class Roles:
 
     def load(self, path):
         """Return what a YAML file of a role holds. The loader keeps it, and would copy it anew each time; nothing here writes to it."""
-        return self.loader.load_from_file(str(path), trusted_as_template=True, unsafe=True)
+        return LOADER.load_from_file(str(path), trusted_as_template=True, unsafe=True)
 
     def value(self, expression, **more):
         """Return what the Jinja `expression` gives, with its type."""
@@ -75,7 +130,14 @@ class Roles:
 
     def template(self, value, **more):
         """Return `value`, a text or a structure that was loaded as trusted, with its templates filled in."""
-        return Templar(loader=self.loader, variables={**self.variables, **more}).template(value)
+        variables = {**self.variables, **more}
+        # by identity, as what is equal can look different: 1 and True. The Templar holds the values, so no other can get their identity.
+        key = tuple((name, id(one)) for name, one in variables.items())
+        if key not in self.templars:
+            if len(self.templars) == TEMPLARS:
+                self.templars.clear()
+            self.templars[key] = templar_of(self.loader, variables)
+        return self.templars[key].template(value)
 
     def render(self, role, name, **more):
         """Return the text of roles/ROLE/templates/NAME, as the template module writes it."""
@@ -123,8 +185,9 @@ def platform(password=ODD, **overrides):
 ROLES = ("postgresql", "object_store", "ingress", "mlflow")
 
 
+@functools.cache
 def within(role):
-    """Return the variables that Ansible sets while a role runs."""
+    """Return the variables that Ansible sets while a role runs: the same ones each time, see Roles.template()."""
     path = str(ROOT / "roles" / role)
     return {"role_path": path, "ansible_search_path": [path]}
 

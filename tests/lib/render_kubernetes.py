@@ -63,7 +63,10 @@ def cluster(version="1.32", password="a given one", openshift=False, **overrides
         "object_store_secrets": {"secrets": store, "previous": {}},
         "object_store_cluster_secret": {"secrets": store, "previous": {}},
         "object_store_certificate": {"certificate": "a certificate", "key": "a key"},
-        "mlflow_certificate": {"certificate": "a certificate", "key": "a key"},
+        "mlflow_authority": "an authority",
+        **{f"mlflow_{one}_signed": {"certificate": f"the {one}'s certificate"} for one in ("authority", "certificate")},
+        **{f"mlflow_{one}_key": {"privatekey": password} for one in ("authority", "certificate")},
+        "mlflow_job_started": {"result": {"metadata": {"uid": "a-uid"}}},
         "mlflow_secrets": {"secrets": {**SECRETS["secrets"], "mlflow_admin_password": password}, "previous": {}},
         "mlflow_cluster_secret": {"secrets": {**SECRETS["secrets"], "mlflow_admin_password": password}, "previous": {}},
     }
@@ -72,7 +75,7 @@ def cluster(version="1.32", password="a given one", openshift=False, **overrides
     roles.variables = {**roles.load(more), **roles.variables}
     # what wins over defaults and vars/main.yml is the file of the cluster, and over that a user
     roles.variables.update({**roles.load(more), **facts, **overrides})
-    for role, name in (("postgresql", "facts_kubernetes.yml"), ("object_store", "facts.yml")):
+    for role, name in (("postgresql", "facts_kubernetes.yml"), ("object_store", "facts.yml"), ("mlflow", "address.yml")):
         set_facts(roles, roles.tasks(role, name), overrides)
     return roles
 
@@ -109,6 +112,42 @@ def calls(roles, role):
     return found
 
 
+# when the task files that apply objects past the internal role do so
+BY_THEMSELVES = {
+    "deploy_cluster.yml": "postgresql_engine == 'cloudnative_pg'",
+    "authority.yml": "mlflow_tls_own",
+    "certificate_own.yml": "mlflow_tls_own",
+    "administrator_kubernetes.yml": "true",
+    "verify_kubernetes.yml": "mlflow_tls_own or not mlflow_tls",
+}
+
+
+def by_themselves(roles, role):
+    """Return the objects that `role` applies past the internal role: what only starts, or must never be pruned. Complete, too."""
+    found = []
+    for file in sorted((ROOT / "roles" / role / "tasks").glob("*.yml")):
+        tasks = flat(roles.tasks(role, file.name))
+        jobs = [task["vars"] for task in tasks if task.get("ansible.builtin.include_tasks") == "job.yml"]
+        if file.name == "job.yml" or not (jobs or any("kubernetes_objects(" in str(definition(task)) for task in tasks)):
+            continue
+        if not roles.value(BY_THEMSELVES[file.name]):
+            continue
+        for given in jobs:
+            given = {"mlflow_job_name": f"{role}-{file.stem}".replace("_", "-"), **given}
+            for task in flat(roles.tasks(role, "job.yml")):
+                if definition(task) and ("mlflow_job_secret" not in str(definition(task)) or "mlflow_job_secret" in given):
+                    found.append(roles.template(definition(task), **within(role), **given, **task.get("vars", {})))
+        # several tasks may be needed for it, and none of them asks the server here
+        found += [roles.template(definition(task), **within(role)) for task in tasks if "kubernetes_objects(" in str(definition(task))]
+    return [one for item in found for one in (item if isinstance(item, list) else [item])]
+
+
+def definition(task):
+    """Return what a task applies, as it is written; None for another task, and for one that removes."""
+    options = task.get("kubernetes.core.k8s") or {}
+    return options.get("resource_definition") if options.get("apply") else None
+
+
 def manifests(roles, only=COMPONENTS):
     """Return every object that the roles apply, complete: with namespace and labels, as the internal role's own expressions make them."""
     complete = roles.tasks("kubernetes_objects", "main.yml")[0]["ansible.builtin.set_fact"]["kubernetes_objects_wanted"]
@@ -117,10 +156,7 @@ def manifests(roles, only=COMPONENTS):
         for call in calls(roles, role):
             found += roles.template(complete, **call)
             found += roles.value("kubernetes_objects_hidden", **call)
-    if "postgresql" in only and roles.value("postgresql_engine") == "cloudnative_pg":
-        # applied by itself: see tasks/deploy_cluster.yml
-        task = next(task for task in flat(roles.tasks("postgresql", "deploy_cluster.yml")) if task["name"] == "Apply the Cluster")
-        found += roles.template(task["kubernetes.core.k8s"]["resource_definition"], **within("postgresql"))
+        found += by_themselves(roles, role)
     if "kubernetes_cluster" in only:
         found.append(yaml.safe_load(roles.render("kubernetes_cluster", "namespace.yml.j2", **within("kubernetes_cluster"))))
     return [plain(one) for one in found]

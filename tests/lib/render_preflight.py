@@ -10,7 +10,8 @@ APIS = {"ServiceMonitor": "monitoring.coreos.com/v1", "PodMonitor": "monitoring.
 def rules(substrate="local", host=None, cluster=None, **overrides):
     """Return the Roles that preflight looks at; `host` and `cluster` replace parts of what host_preflight and cluster_preflight return."""
     given = {"mlops_substrate": substrate}
-    given["preflight_host"] = {"host": {"root": False, "service_manager": "supervisor", **(host or {})}, "problems": []}
+    found = {"root": False, "service_manager": "supervisor", "data_dir_state": "missing", "memory_mb": 1900, **(host or {})}
+    given["preflight_host"] = {"host": found, "problems": []}
     if substrate != "local":
         found = {
             "git_version": "v1.32.1",

@@ -85,13 +85,13 @@ def base() -> str:
     return name
 
 
-def build(name: str, key: str, context: Path, file: Path, arguments: dict[str, str]) -> Path:
-    """Build `file` with `context` and return the archive of the image, called NAMES[name]."""
+def build(name: str, key: str, context: Path, file: Path, arguments: dict[str, str], *more: str) -> Path:
+    """Build `file` with `context` and return the archive of the image, called NAMES[name]; `more` are options of buildah."""
     archive = CACHE / f"{name}-{key}.tar"
     image = f"localhost/mlops-test-{name}:{key}"
     options = [f"--build-arg={argument}={value}" for argument, value in arguments.items()]
     # no runtime and no network of its own: works inside of containers and VMs alike
-    command = ["build", "--isolation=chroot", "--layers=false", "--format=docker", "--pull-never", *options]
+    command = ["build", "--isolation=chroot", "--layers=false", "--format=docker", "--pull-never", *options, *more]
     buildah(*command, "--file", file, "--tag", image, context)
     part = archive.with_suffix(".part")
     part.unlink(missing_ok=True)
@@ -141,14 +141,16 @@ def seaweedfs() -> Path:
 
 
 def mlflow() -> Path:
-    """The collection's own image of MLflow, as docs/images.md builds it, on Debian and without a network."""
+    """The collection's own image of MLflow, on Debian, as docs/images.md builds it without a network."""
     file, lock = ROOT / "images" / "mlflow" / "Containerfile", LOCKS / "mlflow.txt"
     key = digest(RELEASE, *BASE_PACKAGES, file, lock, NAMES["mlflow"])
     if not (archive := CACHE / f"mlflow-{key}.tar").exists():
         mirror.fill([lock], PYTHON, platform.machine())
-        with mirror.serve() as port:
-            arguments = {"BASE": base(), "PIP_ARGS": f"--index-url=http://127.0.0.1:{port}/pypi.org/simple/"}
-            build("mlflow", key, LOCKS, file, arguments)
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            for found in (mirror.CACHE / "pypi.org" / "simple").glob("*/*.whl"):
+                Path(folder, found.name).symlink_to(found)
+            volume = f"--volume={folder}:/wheels:ro", f"--volume={mirror.CACHE}:{mirror.CACHE}:ro"
+            build("mlflow", key, LOCKS, file, {"BASE": base(), "PIP_ARGS": "--no-index --find-links=/wheels"}, *volume)
     return archive
 
 

@@ -20,15 +20,11 @@ import results
 from results import OUTPUT, ROOT, Case
 
 HERE = Path(__file__).resolve().parent
-# Tiers of one lane run one after the other, the lanes side by side. Each lane takes about a third of the whole time (the summary has each
-# tier's): what waits for a server or a pod in one leaves the processors to the others, and a fourth would only wait for them.
-LANES = {
-    "hosts": ["unit", "lint", "sanity", "molecule"],
-    "servers": ["integration"],
-    "cluster": ["cluster", "changes"],
-    "preparation": ["prepare"],
-}
-TIERS = LANES["hosts"] + LANES["servers"] + LANES["cluster"]
+TIERS = ["unit", "lint", "sanity", "molecule", "integration", "changes", "cluster"]
+# The longest first, so that none of them is left alone in the end. (`prepare` runs beside them until it has built what two of them need.)
+ORDER = ["prepare", "integration", "cluster", "molecule", "changes", "unit", "sanity", "lint"]
+# What waits for a server or a pod in one tier leaves the processors to the others; a fourth would only wait for them.
+AT_ONCE = 3
 # they need what `prepare` builds
 PREPARED = {"molecule", "cluster"}
 # tiers that may be skipped as a whole: they need root and programs from outside of the repository
@@ -101,31 +97,39 @@ def say(text: str) -> None:
     print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
+def startable(waiting: list[Tier], running: list[Tier]) -> Tier | None:
+    """Return the tier of `waiting`, in that order, that can start now beside those of `running`; None where none can."""
+    unprepared = any(tier.name == "prepare" for tier in waiting + running)
+    busy = sum(tier.name != "prepare" for tier in running)
+    for tier in waiting:
+        if tier.name == "prepare" or (busy < AT_ONCE and not (unprepared and tier.name in PREPARED)):
+            return tier
+    return None
+
+
 def run(tiers: list[Tier]) -> None:
-    """Run `tiers` lane by lane until all have ended. Raises KeyboardInterrupt when it is asked to stop."""
-    waiting = {lane: [tier for tier in tiers if tier.name in names] for lane, names in LANES.items()}
-    running: dict[str, Tier] = {}
+    """Run `tiers` side by side until all have ended. Raises KeyboardInterrupt when it is asked to stop."""
+    waiting = sorted(tiers, key=lambda tier: ORDER.index(tier.name))
+    running: list[Tier] = []
     said = time.monotonic()
     try:
-        while running or any(waiting.values()):
-            for lane, queue in waiting.items():
-                blocked = queue and queue[0].name in PREPARED and (waiting["preparation"] or "preparation" in running)
-                if queue and lane not in running and not blocked:
-                    running[lane] = queue.pop(0)
-                    running[lane].start()
-                    say(f"{running[lane].name}: started")
+        while running or waiting:
+            while tier := startable(waiting, running):
+                waiting.remove(tier)
+                running.append(tier)
+                tier.start()
+                say(f"{tier.name}: started")
             time.sleep(0.2)
-            leftovers.reap({tier.process.pid for tier in running.values()})
-            for lane, tier in list(running.items()):
-                if tier.ended():
-                    del running[lane]
-                    report(tier)
-                    said = time.monotonic()
+            leftovers.reap({tier.process.pid for tier in running})
+            for tier in [tier for tier in running if tier.ended()]:
+                running.remove(tier)
+                report(tier)
+                said = time.monotonic()
             if time.monotonic() - said >= HEARTBEAT:
-                say("running: " + ", ".join(f"{tier.name} ({time.monotonic() - tier.started:.0f} s)" for tier in running.values()))
+                say("running: " + ", ".join(f"{tier.name} ({time.monotonic() - tier.started:.0f} s)" for tier in running))
                 said = time.monotonic()
     finally:
-        leftovers.end_groups([tier.process.pid for tier in running.values()], GRACE)
+        leftovers.end_groups([tier.process.pid for tier in running], GRACE)
 
 
 def report(tier: Tier) -> None:

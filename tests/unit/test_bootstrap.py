@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -31,7 +33,8 @@ esac
 def clone(tmp_path):
     """A directory with what scripts/bootstrap reads."""
     root = tmp_path / "clone"
-    for name in ("scripts/bootstrap", "requirements/controller.txt", "requirements/dev.txt", "roles/common/defaults/main.yml"):
+    defaults = [f"roles/{role}/defaults/main.yml" for role in ("common", "postgresql", "object_store", "ingress", "mlflow")]
+    for name in ("scripts/bootstrap", "requirements/controller.txt", "requirements/dev.txt", *defaults):
         target = root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((ROOT / name).read_bytes())
@@ -113,15 +116,99 @@ def test_a_complete_python_is_preferred_to_an_incomplete_one(clone, tmp_path, ac
     assert f"making .venv with {actor}" in done.stderr
 
 
-def test_the_place_of_the_data_is_checked_before_anything_is_installed(clone, actor):
+@pytest.fixture
+def stranger(tmp_path, actor):
+    """The PATH of a user who has no platform yet, whoever runs the tests."""
+    program(actor.parent / "id", "#!/bin/sh\necho 1000")
+    return f"{actor.parent}:/usr/bin:/bin"
+
+
+def all_ports(clone, number):
+    """Write `number` and the next ones in the place of all default ports; return them by variable."""
+    found = {}
+    for file in sorted(clone.glob("roles/*/defaults/main.yml")):
+        text = file.read_text()
+        for name in re.findall(r"^((?:\w+_)?(?:port|s3_port|https_port|internal_port)): \d", text, flags=re.M):
+            # those of a cluster are not of this machine
+            if name not in ("mlflow_public_port", "mlflow_node_port", "postgresql_external_port"):
+                found[name] = number + len(found) * 4
+                text = re.sub(rf"^{name}: .*", f"{name}: {found[name]}", text, flags=re.M)
+        file.write_text(text)
+    return found
+
+
+def unused_ports():
+    """Return a number whose next hundred ports nobody uses."""
+    for number in range(21000, 30000, 100):
+        try:
+            for port in range(number, number + 100):
+                with socket.create_server(("127.0.0.1", port)):
+                    pass
+        except OSError:
+            continue
+        return number
+    raise AssertionError("no hundred free ports in a row")
+
+
+def test_taken_ports_are_told_before_anything_is_installed(clone, actor, stranger):
+    ports = all_ports(clone, unused_ports())
+    assert len(ports) == 8
+    log = pip_does(clone, "exit 0")
+    everywhere, second, grpc = ports["mlops_https_port"], ports["mlflow_port"] + 1, ports["object_store_s3_port"] + 10000
+    servers = [socket.create_server(("0.0.0.0", everywhere)), socket.create_server(("127.0.0.1", second))]  # noqa: S104
+    servers.append(socket.create_server(("::", grpc), family=socket.AF_INET6, dualstack_ipv6=True))
+
+    def told(*arguments):
+        # where .venv is there already, nothing is checked
+        shutil.rmtree(clone / ".venv", ignore_errors=True)
+        return "is in use" in bootstrap(clone, "controller", "true", *arguments, PYTHON=actor, path=stranger).stderr
+
+    try:
+        done = bootstrap(clone, "controller", "ansible-playbook", "site.yml", PYTHON=actor, path=stranger)
+        told_before = log.read_text()
+        assert told("site.yml", "--check")
+        assert not told("site.yml", "-e", "mlops_https_port=1")
+        assert not told("site.yml", "-e@mine.yml")
+        assert not told("site.yml", "-i", "hosts.yml")
+        assert not told("playbooks/status.yml")
+        inventory = clone / "inventories/local/hosts.yml"
+        inventory.parent.mkdir(parents=True)
+        inventory.write_text("all: {vars: {mlops_https_port: 1}}\n")
+        assert not told("site.yml")
+        inventory.write_text("all: {}\n")
+        assert told("site.yml")
+        # those of a platform that is there may be its own
+        marker = clone / ".local/share/mlops/.mlops-installation"
+        marker.parent.mkdir(parents=True)
+        marker.touch()
+        assert not told("site.yml")
+    finally:
+        for server in servers:
+            server.close()
+    assert done.returncode == 2
+    assert "3 problem(s)" in done.stderr
+    name = Path("/proc/self/comm").read_text().strip()
+    for port, variable in ((everywhere, "mlops_https_port"), (second, "mlflow_port"), (grpc, "object_store_s3_port")):
+        assert f"port {port} is in use by {name} (process {os.getpid()})" in done.stderr
+        assert f"-e {variable}=NUMBER" in done.stderr
+    assert told_before == ""
+
+
+def test_free_ports_are_none_of_the_problems(clone, actor, stranger):
+    all_ports(clone, unused_ports())
+    pip_does(clone, "exit 0")
+    assert bootstrap(clone, "controller", "true", "site.yml", PYTHON=actor, path=stranger).returncode == 0
+
+
+def test_the_place_of_the_data_is_checked_before_anything_is_installed(clone, actor, stranger):
     defaults = clone / "roles/common/defaults/main.yml"
     defaults.write_text(re.sub(r"^(mlops_install_mb:).*", r"\1 999999999", defaults.read_text(), flags=re.M))
     log = pip_does(clone, "exit 0")
-    done = bootstrap(clone, "controller", "ansible-playbook", "site.yml", PYTHON=actor)
+    done = bootstrap(clone, "controller", "ansible-playbook", "site.yml", PYTHON=actor, path=stranger)
     assert done.returncode == 2
     assert "the platform (the data directory) needs" in done.stderr
     assert log.read_text() == ""
-    other = bootstrap(clone, "controller", "true", "site.yml", "-e", "mlops_data_dir=/x", PYTHON=actor)
+    other = bootstrap(clone, "controller", "true", "site.yml", "-e", "mlops_data_dir=/x", PYTHON=actor, path=stranger)
     assert "the data directory" not in other.stderr
 
 

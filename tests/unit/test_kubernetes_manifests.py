@@ -78,11 +78,19 @@ OPTIONS = {
 }
 
 
+READ = {}  # the files that an option has read
+
+
 @functools.cache
 def rendered(option, version="1.32"):
     """Return the objects of an option, complete. Versions that serve the same kinds get the same: no template asks for the version."""
     same = next(one for one in VERSIONS if render_kubernetes.apis(one) == render_kubernetes.apis(version))
-    return manifests(cluster(same, **{"password": SECRET, **OPTIONS[option]})) if same == version else rendered(option, same)
+    if same != version:
+        return rendered(option, same)
+    roles = cluster(same, **{"password": SECRET, **OPTIONS[option]})
+    found = manifests(roles)
+    READ[option] = READ.get(option, set()) | roles.loader.texts
+    return found
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -179,7 +187,6 @@ def test_objects_fit_together(option):
             assert port["protocol"], f"Kubernetes 1.20 refuses ports without a protocol: {names}"
     # made by modules, not by manifests: passwords and certificates
     there = {*names, *(("Secret", f"mlops-{name}-secrets") for name in ("postgresql", "object-store", "mlflow")), ("Secret", "a-secret")}
-    there |= {("Secret", "mlops-mlflow-tls")} if "mlflow_expose" in OPTIONS[option] else set()
     for name, spec in pods(objects):
         for kind, wanted in referred(spec):
             assert (kind, wanted) in there, f"{name} refers to {kind}/{wanted}"
@@ -217,7 +224,14 @@ def test_no_template_asks_for_the_version():
 
 def test_every_template_is_used_by_an_option():
     """A manifest that no option renders would be tested by nothing."""
-    kinds = {(one["kind"], one["metadata"]["name"]) for option in OPTIONS for one in rendered(option)}
-    for path in render_kubernetes.templates():
-        kind = re.search(r"^kind: (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)[1]
-        assert kind in {one for one, _name in kinds}, path
+    used = set()
+    for option in OPTIONS:
+        assert rendered(option)
+        used |= READ[option]
+    assert render_kubernetes.templates() <= used, render_kubernetes.templates() - used
+
+
+def test_what_is_applied_past_the_internal_role_is_rendered_too():
+    names = {(one["kind"], one["metadata"]["name"]) for one in rendered("loadbalancer")}
+    jobs = {("Job", f"mlflow-{name}-kubernetes") for name in ("verify", "administrator")}
+    assert names >= jobs | {("Secret", f"mlops-mlflow-{name}") for name in ("tls", "authority")} | {("Secret", "mlflow-verify-kubernetes")}

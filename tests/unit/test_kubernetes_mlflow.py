@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import configparser
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from ansible_collections.kubernetes.core.plugins.module_utils.apply import apply_patch
 from lib.render import ODD, ROOT
-from lib.render_kubernetes import cluster, manifests
+from lib.render_kubernetes import apis, cluster, flat, manifests, plain
 
 FILES = ROOT / "roles" / "mlflow" / "files"
 NAME = "mlops-mlflow"
@@ -157,6 +159,40 @@ def test_an_autoscaler_owns_the_number_of_pods():
     assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 5)
 
 
+def applied(deployment, pods):
+    """Return a Deployment as the server shows it that an apply has made, and that has `pods` by now."""
+    spec = {**deployment["spec"], "replicas": pods}
+    note = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(deployment)}
+    return {**deployment, "spec": spec, "metadata": {**deployment["metadata"], "annotations": note}}
+
+
+def test_an_autoscaler_that_is_switched_on_keeps_the_pods_that_there_are():
+    fixed, wanted = objects()["Deployment", NAME], objects(mlflow_autoscaling={"max_replicas": 5})["Deployment", NAME]
+    live = applied(fixed, 4)
+    # what kubernetes.core would send: the number is taken back, and the server's default is 1
+    assert apply_patch(live, wanted)[1]["spec"]["replicas"] is None
+    roles = cluster(mlflow_autoscaling={"max_replicas": 5}, mlflow_deployment={"resources": [live]})
+    tasks = {task["name"]: task for task in flat(roles.tasks("mlflow", "rollout.yml"))}
+    names = list(tasks)
+    patch = tasks["Leave the pods that there are to the autoscaler"]
+    assert names.index(patch["name"]) < names.index("Apply the server and wait until its newest revision is out")
+    assert roles.value(patch["when"]) is True
+    live["metadata"]["annotations"].update(plain(roles.template(patch["kubernetes.core.k8s"]["definition"]))["metadata"]["annotations"])
+    assert "replicas" not in apply_patch(live, wanted)[1].get("spec", {})
+    # after that, and in every later run, there is nothing to do
+    roles.variables["mlflow_deployment"] = {"resources": [applied(wanted, 4)]}
+    assert roles.value(patch["when"]) is False
+    assert roles.value("mlflow_pods_now") == 4
+
+
+@pytest.mark.parametrize("resources", [[], [{"spec": {"replicas": 0}, "metadata": {"annotations": {}}}]], ids=["new", "stopped"])
+def test_an_autoscaler_finds_the_pods_that_a_server_begins_with(resources):
+    roles = cluster(mlflow_autoscaling={"max_replicas": 5}, mlflow_deployment={"resources": resources})
+    assert roles.value("mlflow_pods_now") == 0
+    start = next(task for task in flat(roles.tasks("mlflow", "rollout.yml")) if task["name"] == "Start its pods")
+    assert roles.template(start["kubernetes.core.k8s"]["definition"]) == {"spec": {"replicas": 2}}
+
+
 def test_one_pod_alone_may_be_drained():
     assert ("PodDisruptionBudget", NAME) not in objects(mlflow_replicas=1)
 
@@ -183,7 +219,31 @@ def test_exposure(expose, kind, scheme, more):
     assert ("--ssl-certfile" in container["args"]) == (scheme == "HTTPS")
     assert scheme.lower() in container["readinessProbe"]["exec"]["command"]
     peers = found["NetworkPolicy", NAME]["spec"]["ingress"][0].get("from")
-    assert peers == ([{"podSelector": {}}] if expose == "cluster" else None)
+    prometheus = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}}
+    assert peers == ([{"podSelector": {}}, prometheus] if expose == "cluster" else None)
+
+
+@pytest.mark.parametrize(
+    "given, more",
+    [
+        ({}, 1),
+        ({"mlflow_service_monitor": False}, 0),
+        ({"mlflow_monitoring_peers": []}, 0),
+        ({"mlflow_network_clients": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}]}, 2),
+    ],
+    ids=str,
+)
+def test_prometheus_is_let_in_where_it_is_told_to_come(given, more):
+    found = objects(**given)
+    assert len(found["NetworkPolicy", NAME]["spec"]["ingress"][0]["from"]) == 1 + more
+    assert ("ServiceMonitor" in {kind for kind, _name in found}) is given.get("mlflow_service_monitor", True)
+
+
+def test_where_no_operator_of_prometheus_is_nobody_more_is_let_in():
+    roles = cluster()
+    roles.variables["mlops_cluster"] = {**roles.variables["mlops_cluster"], "apis": {**apis("1.32"), "ServiceMonitor": ""}}
+    (policy,) = [one for one in manifests(roles, only=("mlflow",)) if (one["kind"], one["metadata"]["name"]) == ("NetworkPolicy", NAME)]
+    assert policy["spec"]["ingress"][0]["from"] == [{"podSelector": {}}]
 
 
 def test_a_reencrypted_route_trusts_the_pods_authority():
@@ -222,9 +282,13 @@ def test_the_certificate_names_every_way_in():
 
 
 def test_paths_through_the_network():
+    def to_pods(name):
+        names = {"name": name, "instance": "mlops", "component": name}
+        return [{"podSelector": {"matchLabels": {f"app.kubernetes.io/{key}": value for key, value in names.items()}}}]
+
     rules = defaults()["NetworkPolicy", NAME]["spec"]["egress"]
     assert [sorted({port["port"] for port in rule["ports"]}) for rule in rules] == [[53], [5432], [8333]]
-    assert [rule.get("to") for rule in rules] == [None, [{"podSelector": {}}], [{"podSelector": {}}]]
+    assert [rule.get("to") for rule in rules] == [None, to_pods("postgresql"), to_pods("object-store")]
     outside = objects(
         postgresql_engine="external",
         postgresql_external_host="db.example.com",
@@ -232,6 +296,9 @@ def test_paths_through_the_network():
     )["NetworkPolicy", NAME]["spec"]["egress"]
     assert "to" not in outside[1]
     assert outside[-1] == {"ports": [{"port": 443, "protocol": "TCP"}]}
+    # a server of others in the namespace, whose pods' labels nobody knows
+    inside = objects(postgresql_engine="external", postgresql_external_host="db.mlops.svc", postgresql_external_user="dba")
+    assert inside["NetworkPolicy", NAME]["spec"]["egress"][1]["to"] == [{"podSelector": {}}]
 
 
 # --- schemas -----------------------------------------------------------------------------------------------------------------------------

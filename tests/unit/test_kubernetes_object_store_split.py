@@ -113,7 +113,7 @@ def test_copies_are_asked_for_at_every_place(code, copies):
     lines = [line.strip() for line in scripts.splitlines() if line.strip()]
     assert f"volume.configure.replication -collectionPattern=* -replication={code}" in lines and "volume.fix.replication -apply" in lines
     assert (lines[0], lines[-1]) == ("lock", "unlock")
-    assert any(f"-s3 {NAME}-s3.mlops.svc:8333" in line for line in lines)
+    assert any(f"-s3 {NAME}-s3.mlops.svc:18333 " in line for line in lines)
 
 
 @pytest.mark.parametrize("filers, each", [(1, 20), (2, 10), (4, 5), (20, 2)])
@@ -364,4 +364,4 @@ def test_the_single_form_has_none_of_it():
     assert {name for _kind, name in found} == {NAME}
     data = next(one for one in manifests(cluster(), only=("object_store",)) if one["kind"] == "ConfigMap")["data"]
     assert set(data) == {"master.toml", "seaweedfs-before-start.sh", "seaweedfs-synced.sh", "weed-shell.sh"}
-    assert "volume.fix.replication" not in data["master.toml"] and "127.0.0.1:8333" in data["master.toml"]
+    assert "volume.fix.replication" not in data["master.toml"] and " -s3 127.0.0.1:18333 " in data["master.toml"]

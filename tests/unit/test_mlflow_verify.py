@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from lib.certificates import make_certificate
 
 SCRIPT = Path(__file__).parents[2] / "roles" / "mlflow" / "files" / "mlflow_verify.py"
 ADMIN = {"username": "admin", "password": "pass: wörd"}
@@ -85,6 +87,47 @@ def test_a_server_that_is_open_or_closed_to_its_users_is_not(verify, server, ver
     server.answer = answer
     with pytest.raises(verify.VerificationError, match=words):
         verification.refusals()
+
+
+@pytest.fixture
+def secured(verify, tmp_path):
+    """Return a function that looks at a server whose certificate an authority of the test's own has signed; it takes the file to trust."""
+    root = make_certificate(tmp_path, "root")
+    pair = make_certificate(tmp_path, "server", issuer=root)[0]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair, pair.with_suffix(".key"))
+    found = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found.answer = closed
+    found.socket = context.wrap_socket(found.socket, server_side=True)
+    threading.Thread(target=found.serve_forever, args=(0.02,), daemon=True).start()
+
+    def look(ca):
+        verification = verify.Verification.__new__(verify.Verification)
+        verification.request = {"tracking_uri": f"https://127.0.0.1:{found.server_port}", "ca": ca and str(root[0])}
+        return verification.status_of()
+
+    yield look, str(root[0])
+    found.shutdown()
+    found.server_close()
+
+
+def test_a_certificate_is_held_against_the_authorities_that_were_given(secured):
+    look, _root = secured
+    assert look("its own") == 401
+
+
+def test_a_certificate_that_nobody_here_trusts_is_told_with_the_variable(verify, secured):
+    look, _root = secured
+    with pytest.raises(verify.VerificationError, match="unable to get local issuer certificate.*the system.*ingress_tls_ca"):
+        look("")
+
+
+def test_the_systems_authorities_are_known_where_none_are_given(verify, secured, monkeypatch):
+    look, root = secured
+    # what OpenSSL takes in place of the system's file
+    monkeypatch.setenv("SSL_CERT_FILE", root)
+    assert look("") == 401
+    assert verify.system_authorities() == root
 
 
 class Recorder:

@@ -6,6 +6,7 @@ from base64 import b64encode
 
 import pytest
 from lib.render import ODD, Roles
+from lib.render_kubernetes import cluster, flat, manifests
 
 OLD = {
     "url": "https://minio.example.com",
@@ -47,18 +48,20 @@ def problems(**overrides):
     return roles(**overrides).value("object_store_migration_problems")
 
 
-def in_cluster(**overrides):
-    """The same in a cluster, where a MinIO of the namespace is the old server."""
+def in_cluster(selector=None, **overrides):
+    """The same in a cluster, where a MinIO of the namespace is the old server; its Service has `selector`, or what the role gives it."""
     url = overrides.pop("url", "http://mlops-minio.ns.svc:9000")
     settings = {**SETTINGS, "MLFLOW_S3_ENDPOINT_URL": url}
     hidden = {key: b64encode(settings.pop(key).encode()).decode() for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    service = {"resources": [{"spec": {"selector": selector or cluster(object_store_engine="minio").value("object_store_pod_labels")}}]}
     facts = {
         "mlops_substrate": "kubernetes",
         "mlops_namespace": "ns",
         "object_store_migration_shown": {"resources": [{"data": settings}]},
         "object_store_migration_hidden": {"resources": [{"data": hidden}]},
         "object_store_migration_old": {**OLD, "url": url},
-        "object_store_migration_found_service": {"resources": [{"spec": {"selector": {"app": "minio"}}}]},
+        "object_store_migration_found_service": service,
+        "object_store_migration_old_service": service,
         "object_store_migration_inventory": {
             "resources": [{"data": {"objects": "apps/v1 StatefulSet mlops-minio\nv1 Service mlops-minio\n"}}]
         },
@@ -112,9 +115,26 @@ def test_a_server_of_the_namespace_is_reached_and_kept():
     found = in_cluster()
     assert found.value("object_store_migration_service") == "mlops-minio"
     assert found.value("object_store_migration_own") is True
-    assert found.value("object_store_migration_now")["pods"] == {"app": "minio"}
+    assert found.value("object_store_migration_now")["pods"]["app.kubernetes.io/component"] == "object-store-minio"
     assert found.value("object_store_migration_memory")["data"]["objects"] == "apps/v1 StatefulSet mlops-minio\nv1 Service mlops-minio\n"
     assert found.value("object_store_migration_problems") == []
+
+
+@pytest.mark.parametrize("topology", ["single", "split"])
+@pytest.mark.parametrize(
+    "labels", [{}, {"app.kubernetes.io/name": "object-store"}, {"app.kubernetes.io/part-of": "mlops"}, {"a-label": "of its own"}], ids=str
+)
+def test_a_server_whose_service_selects_the_new_ones_pods_is_refused(topology, labels):
+    """The copy would compare one server with itself, and `remove_old` would remove the only copy."""
+    same = cluster(object_store_topology=topology).value("object_store_pod_labels")
+    found = in_cluster(selector=labels or same, object_store_topology=topology).value("object_store_migration_problems")
+    assert [("selects the pods of the new one" in problem) for problem in found] == ([] if "a-label" in labels else [True]), found
+
+
+def test_a_server_whose_pods_the_new_service_selects_is_refused():
+    same = cluster().value("object_store_pod_labels")
+    (found,) = in_cluster(selector={**same, "a-label": "of its own"}).value("object_store_migration_problems")
+    assert "selects the pods of the new one" in found
 
 
 def test_a_server_that_would_take_over_the_old_ones_volume_is_refused():
@@ -124,7 +144,8 @@ def test_a_server_that_would_take_over_the_old_ones_volume_is_refused():
 
 
 def test_a_server_outside_leaves_nothing_to_keep_in_the_cluster():
-    found = in_cluster(url="https://minio.example.com", object_store_migration_inventory={"resources": []})
+    nothing = {"object_store_migration_inventory": {"resources": []}, "object_store_migration_old_service": {"skipped": True}}
+    found = in_cluster(url="https://minio.example.com", **nothing)
     assert found.value("object_store_migration_service") == "" and found.value("object_store_migration_problems") == []
     assert found.value("object_store_migration_own") is False
 
@@ -142,5 +163,43 @@ def test_a_second_run_does_not_take_the_new_server_for_the_old_one():
 
 def test_a_service_of_the_same_name_is_refused():
     lines = {"resources": [{"data": {"objects": "apps/v1 StatefulSet other\nv1 Service mlops-object-store\n"}}]}
-    found = in_cluster(url="http://mlops-object-store.ns.svc:9000", object_store_migration_inventory=lines)
+    of_its_own = {"app": "a-server"}
+    found = in_cluster(url="http://mlops-object-store.ns.svc:9000", selector=of_its_own, object_store_migration_inventory=lines)
     assert "Service mlops-object-store" in found.value("object_store_migration_problems")[0]
+
+
+MINIO = {"object_store_engine": "minio", "object_store_image": "registry.example.com/minio@sha256:" + "0f" * 32}
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["runs", "stopped"])
+@pytest.mark.parametrize(
+    "options, claims",
+    [
+        ({}, ["mlops-object-store"]),
+        (MINIO, ["data1-mlops-minio-0"]),
+        (
+            {**MINIO, "object_store_minio": {"replicas": 2, "drives_per_node": 2}},
+            [f"data{drive}-mlops-minio-{node}" for drive in (1, 2) for node in (0, 1)],
+        ),
+        (
+            {"object_store_topology": "split", "object_store_replicas": {"master": 1, "volume": 2}},
+            ["data-mlops-object-store-master-0", "data-mlops-object-store-volume-0", "data-mlops-object-store-volume-1"],
+        ),
+    ],
+    ids=["seaweedfs", "minio", "minio, 2 nodes of 2 drives", "seaweedfs in parts"],
+)
+def test_the_volumes_of_the_old_server_are_removed_with_it(options, claims, stopped):
+    """Those that a StatefulSet has made from its templates too, and no other's."""
+    sets = [one for one in manifests(cluster(**options), only=("object_store",)) if one["kind"] == "StatefulSet"]
+    sets = [{**one, "spec": {**one["spec"], "replicas": 0}} for one in sets] if stopped else sets
+    others = ["data1-mlops-minio-of-others-0", "mlops-postgresql", "my-data1-mlops-minio-0", "data-mlops-object-store-volume-0-copy"]
+    found = in_cluster(
+        object_store_migration_sets={"results": [{"resources": [one]} for one in sets] + [{"resources": []}]},
+        object_store_migration_volumes={"resources": [{"metadata": {"name": name}} for name in [*claims, *others]]},
+    )
+    assert sorted(found.value("object_store_migration_claims")) == sorted(claims)
+
+
+def test_the_volumes_are_looked_for_before_the_objects_go():
+    names = [task["name"] for task in flat(roles().tasks("object_store_migration", "remove_cluster.yml"))]
+    assert names.index("Look for its StatefulSets") < names.index("Remove the objects that were kept") < names.index("Remove its volumes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.mlops.platform.plugins.module_utils.cluster_preflight import Preflight
 from lib import render_preflight
 
 EXTERNAL_DATABASE = {
@@ -19,11 +20,52 @@ EXTERNAL_STORE = {
 }
 
 
-def problems(apis=None, openshift=False, missing=(), **overrides):
+def problems(apis=None, openshift=False, missing=(), version="1.32", **overrides):
     """Return (what, remedy) of the rules that are broken in a cluster that serves `apis`, and where `missing` resources are not allowed."""
-    cluster = {"missing_permissions": [{"resource": name, "verbs": ["create"]} for name in missing]}
+    asked = {entry["resource"]: entry for entry in permissions(openshift=openshift, apis=apis, **overrides)}
+    cluster = {"version": version, "missing_permissions": [asked.get(name, {"resource": name, "verbs": ["create"]}) for name in missing]}
     cluster |= {} if apis is None else {"apis": apis}
     return render_preflight.problems("openshift" if openshift else "kubernetes", cluster=cluster, **overrides)
+
+
+def permissions(apis=None, openshift=False, **overrides):
+    """Return the permissions that are asked for in a cluster that serves `apis`."""
+    cluster = {} if apis is None else {"apis": apis}
+    roles = render_preflight.rules("openshift" if openshift else "kubernetes", cluster=cluster, **overrides)
+    served = {**roles.variables["mlops_cluster"]["apis"], **({"Template": "template.openshift.io/v1"} if openshift else {})}
+    preflight = Preflight.__new__(Preflight)
+    preflight.facts = {"apis": served}
+    return [entry for entry in roles.value("preflight_permissions") if preflight._concerns(entry)]
+
+
+def verbs(found, resource):
+    return {verb for entry in found if entry["resource"] == resource for verb in entry["verbs"]}
+
+
+def test_a_tunnel_is_opened_with_get():
+    assert verbs(permissions(), "pods/portforward") == {"get", "create"}
+
+
+def test_openshift_asks_for_what_a_route_with_a_host_and_the_template_take():
+    given = {"openshift": True, "mlflow_expose": "route"}
+    assert verbs(permissions(**given), "templates") == {"get", "create", "patch", "delete"}
+    assert not verbs(permissions(**given), "routes/custom-host")
+    assert verbs(permissions(**given, mlops_public_names=["ml.example.com"]), "routes/custom-host") == {"create"}
+    assert not verbs(permissions(), "templates")
+
+
+def test_the_operators_installation_takes_rights_in_the_whole_cluster_and_only_where_it_is_missing():
+    given = {"postgresql_engine": "cloudnative_pg"}
+    everywhere = {entry["resource"] for entry in permissions(apis={}, **given) if not entry.get("namespaced", True)}
+    assert {
+        "namespaces",
+        "customresourcedefinitions",
+        "clusterroles",
+        "clusterrolebindings",
+        "validatingwebhookconfigurations",
+    } < everywhere
+    for others in ({}, {"apis": {}, "postgresql_operator_manage": False}):
+        assert not [entry for entry in permissions(**{**given, **others}) if not entry.get("namespaced", True)]
 
 
 @pytest.mark.parametrize(
@@ -33,6 +75,10 @@ def problems(apis=None, openshift=False, missing=(), **overrides):
         {"apis": {}},
         {"openshift": True, "mlflow_expose": "route", "mlflow_build": True},
         {"postgresql_engine": "cloudnative_pg"},
+        {"postgresql_engine": "cloudnative_pg", "version": "1.25"},
+        {"postgresql_engine": "cloudnative_pg", "version": ""},
+        {"postgresql_engine": "cloudnative_pg", "apis": {}},
+        {"version": "1.20"},
         EXTERNAL_DATABASE,
         EXTERNAL_STORE,
         # what is not served, or not wanted, need not be allowed
@@ -58,6 +104,8 @@ BAD = [
     ({**EXTERNAL_DATABASE, "postgresql_external_user": "", "postgresql_external_password": ""}, "postgresql_account_passwords"),
     ({**EXTERNAL_DATABASE, "postgresql_external_sslmode": "verify-full"}, "postgresql_external_ca"),
     ({"postgresql_engine": "cloudnative_pg", "apis": {}, "postgresql_operator_manage": False}, "postgresql_operator_manage"),
+    ({"postgresql_engine": "cloudnative_pg", "version": "1.24"}, "needs 1.25"),
+    ({"postgresql_engine": "cloudnative_pg", "apis": {}, "missing": ["clusterroles"]}, "postgresql_operator_manage"),
     ({"postgresql_instances": 4}, "postgresql_instances"),
     ({**EXTERNAL_STORE, "object_store_external_url": "s3.example.com/bucket"}, "object_store_external_url"),
     ({**EXTERNAL_STORE, "object_store_admin_access_key": "only this"}, "object_store_admin_secret_key"),

@@ -44,7 +44,8 @@ def run(tmp_path):
 def command(folder, programs, arguments=()):
     for name, text in programs.items():
         (folder / f"{name}.py").write_text(RESULT.format(tiers=str(TIERS)) + text)
-    return [sys.executable, "-c", PROGRAM, str(TIERS), str(folder), *programs, *arguments]
+    # nobody asks for the preparation by name
+    return [sys.executable, "-c", PROGRAM, str(TIERS), str(folder), *sorted({*programs} - {"prepare"}), *arguments]
 
 
 def alive(marker):
@@ -136,6 +137,24 @@ def test_a_platform_that_is_to_be_kept_is_not_ended(run, tmp_path, monkeypatch):
     finally:
         for pid in alive(marker):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_the_longest_tiers_start_first_and_three_at_once(run):
+    """What needs preparation starts when that has ended, before what is shorter."""
+    after = "import time\nwhile not Path(sys.argv[1]).with_name('{}.xml').exists(): time.sleep(0.05)\ntime.sleep(1)\n"
+    passes = "with results.test('a'): pass\n"
+    programs = dict.fromkeys(("lint", "sanity", "molecule", "integration", "changes", "cluster"), after.format("unit") + passes)
+    done = run({**programs, "unit": after.format("prepare") + passes, "prepare": passes})
+    said = [line.split("] ")[1] for line in done.stdout.splitlines() if line.startswith("[") and "running" not in line]
+    started = [line.removesuffix(": started") for line in said if line.endswith("started")]
+    assert started[:4] == ["prepare", "integration", "changes", "unit"]
+    assert started[4:] == ["cluster", "molecule", "sanity", "lint"]
+    at_once = most = 0
+    for line in said:
+        at_once += 0 if line.startswith("prepare") else 1 if line.endswith("started") else -1
+        most = max(most, at_once)
+    assert most == 3
+    assert done.stdout.splitlines()[-1] == "7 passed, 0 failed, 0 skipped"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -2,7 +2,8 @@
 
 Reads one JSON object from standard input, so that no secret is on a command line:
 
-    tracking_uri, ca (path or ""), admin {username, password}, user {username, password} (made and removed here),
+    tracking_uri, ca (path or "": the operating system's authorities),
+    admin {username, password}, user {username, password} (made and removed here),
     hosts (Host headers that must be accepted),
     s3 {endpoint_url, access_key, secret_key, region, bucket, ca (path or "")} (an identity that may list versions),
     backend_store_uri (optional: deleted runs are then removed for good from it)
@@ -32,6 +33,12 @@ class VerificationError(Exception):
     """A step that did not do what it should; the text says which and what was seen."""
 
 
+def system_authorities():
+    """Return the file, else the directory, of the authorities that the operating system knows, or None."""
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile or paths.capath
+
+
 class Verification:
     """The steps, in order; each adds a line to `verified` or raises VerificationError."""
 
@@ -48,8 +55,9 @@ class Verification:
             # a restart of a process may be under way; a refused login must not be repeated for minutes
             MLFLOW_HTTP_REQUEST_MAX_RETRIES="4",
         )
-        if request["ca"]:
-            os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = request["ca"]
+        # left alone, MLflow's client would know the authorities that its own packages bring, and none of a company's
+        if authorities := request["ca"] or system_authorities():
+            os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = authorities
         import mlflow
 
         self.mlflow = mlflow
@@ -80,6 +88,14 @@ class Verification:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ssl.SSLCertVerificationError):
+                raise
+            trusted = self.request["ca"] or "the system's authorities alone"
+            raise VerificationError(
+                f"the certificate is refused ({error.reason.verify_message}): the client trusts {trusted}; "
+                "name the certificate's own (on a host: ingress_tls_ca)"
+            ) from error
 
     def refusals(self):
         """Prove that a wrong password, no password and a wrong Host header are refused, and every public name accepted."""

@@ -186,6 +186,25 @@ class TestNamespace:
             look(server)
 
 
+class TestPermissionsOfSomeClusters:
+    """A permission that only some clusters take costs no request in the others."""
+
+    def asked(self, server, **more):
+        server.answers[ACCESS] = {"status": {"allowed": False}}
+        _facts, problems = look(server, permissions=[{**permission("things", namespaced=False), **more}])
+        return [what for what, _remedy in problems], len(
+            [asked for asked in server.asked if asked.path.endswith("selfsubjectaccessreviews")]
+        )
+
+    @pytest.mark.parametrize("more", [{}, {"if_served": "CronJob"}, {"unless_served": "Route"}, {"if_served": None, "unless_served": None}])
+    def test_asked_for(self, server, more):
+        assert self.asked(server, **more) == (["this user may not get things in the whole cluster"], 1)
+
+    @pytest.mark.parametrize("more", [{"if_served": "Route"}, {"unless_served": "CronJob"}])
+    def test_not_asked_for(self, server, more):
+        assert self.asked(server, **more) == ([], 0)
+
+
 class TestStorage:
     def classes(self, server, *names, default=()):
         def metadata(name):

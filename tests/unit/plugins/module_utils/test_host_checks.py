@@ -7,6 +7,10 @@ import os
 import pwd
 import shutil
 import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from ansible_collections.mlops.platform.plugins.module_utils import host_checks, host_python
@@ -175,6 +179,64 @@ def test_interpreters(monkeypatch, answer, given, root, wanted, problems):
     assert len(told) == problems
     for path, reason in answer[1] if problems else []:
         assert f"{path}: {reason}" in told[0][0]
+
+
+@pytest.fixture
+def supervisor(tmp_path):
+    """A data directory whose pid file names a process with the command line of its supervisor."""
+    (tmp_path / "run").mkdir()
+    command = [sys.executable, "-c", "import time; time.sleep(60)", "supervisord", "-c", f"{tmp_path}/etc/supervisord.conf"]
+    with subprocess.Popen(command) as process:
+        (tmp_path / "run" / "supervisord.pid").write_text(f"{process.pid}\n", encoding="ascii")
+        # the command line is this one only after the exec
+        while str(tmp_path) not in Path(f"/proc/{process.pid}/cmdline").read_text(encoding="utf-8"):
+            time.sleep(0.01)
+        yield process
+        process.kill()
+
+
+def test_another_manager_while_the_supervisor_runs_is_a_problem(tmp_path, supervisor):
+    ((what, remedy),) = host_checks.check_manager("systemd", str(tmp_path), booted=True)
+    assert f"process {supervisor.pid}" in what
+    assert "make down ARGS='-e mlops_service_manager=supervisor'" in remedy
+    assert host_checks.check_manager("supervisor", str(tmp_path), booted=False) == []
+    supervisor.kill()
+    supervisor.wait()
+    assert host_checks.check_manager("systemd", str(tmp_path), booted=True) == []
+
+
+def test_the_number_of_another_process_is_no_supervisor(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "supervisord.pid").write_text(f"{os.getpid()}\n", encoding="ascii")
+    assert host_checks.check_manager("systemd", str(tmp_path), booted=True) == []
+    assert host_checks.check_manager("systemd", str(tmp_path / "none"), booted=True) == []
+
+
+def test_another_manager_while_systemd_runs_or_will_run_the_units_is_a_problem(tmp_path, monkeypatch):
+    def check(data_dir="/srv/one", booted=True):
+        return host_checks.check_manager("supervisor", data_dir, booted, str(tmp_path))
+
+    def systemctl(text):
+        program = tmp_path / "bin" / "systemctl"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        program.chmod(0o755)
+
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    systemctl("exit 1")
+    assert check() == []
+    (tmp_path / "mlops-postgresql.service").write_text("[Service]\nWorkingDirectory=/srv/one/postgresql/18\n", encoding="utf-8")
+    # as make down leaves them: neither active nor started at the next boot
+    assert check() == []
+    systemctl('[ "$*" = "--quiet is-active mlops-postgresql.service" ]')
+    ((what, remedy),) = check()
+    assert "mlops-postgresql.service" in what and "mlops_service_manager=systemd" in remedy
+    # another installation's, and a container on whose disk they are
+    assert check("/srv/on") == [] and check(booted=False) == []
+    systemctl("exit 1")
+    (tmp_path / "multi-user.target.wants").mkdir()
+    (tmp_path / "multi-user.target.wants" / "mlops.target").symlink_to("/etc/systemd/system/mlops.target")
+    assert len(check()) == 1
 
 
 def test_units_of_another_installation_are_a_problem(tmp_path):

@@ -66,6 +66,47 @@ def test_only_what_differs_is_changed(tmp_path):
     assert identity(tmp_path / "a" / "program") == untouched
 
 
+def checked(root, content, command):
+    return {
+        "directories": [{"path": f"{root}/a"}],
+        "files": [{"path": f"{root}/other", "content": "o"}, {"path": f"{root}/conf", "content": content, "check": command}],
+    }
+
+
+def words_of(root):
+    """A command that takes a file with the word good in it, says so of others, and counts how often it was asked."""
+    return ["/bin/sh", "-c", f"echo asked >>{root}/asked; grep -q good $1 || {{ echo $1 is bad; cat $1; exit 3; }}", "sh", "%s"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_refused_content_changes_nothing_and_is_told_in_the_commands_words(tmp_path, check):
+    run_module("host_files", checked(tmp_path, "good", words_of(tmp_path)))
+    before = sorted(tmp_path.iterdir()), (tmp_path / "conf").read_text()
+    bad = checked(tmp_path, "worse", words_of(tmp_path))
+    bad["files"][0]["content"] = "another"
+    done = run_module("host_files", bad, check=check)
+    assert done["failed"] and done["changed_paths"] == []
+    assert f"{tmp_path}/conf is bad\nworse" in done["msg"]
+    assert (sorted(tmp_path.iterdir()), (tmp_path / "conf").read_text()) == before
+    assert (tmp_path / "other").read_text() == "o"
+
+
+def test_content_is_checked_only_where_it_changes(tmp_path):
+    run_module("host_files", checked(tmp_path, "good", words_of(tmp_path)))
+    assert not run_module("host_files", checked(tmp_path, "good", words_of(tmp_path)))["changed"]
+    assert (tmp_path / "asked").read_text() == "asked\n"
+    assert run_module("host_files", checked(tmp_path, "good too", words_of(tmp_path)))["changed_paths"] == [f"{tmp_path}/conf"]
+    assert (tmp_path / "asked").read_text() == "asked\n" * 2
+
+
+def test_a_check_without_its_program_is_left_out_in_check_mode_alone(tmp_path):
+    wanted = checked(tmp_path, "good", ["env", f"{tmp_path}/not-installed-yet", "%s"])
+    assert run_module("host_files", wanted, check=True)["changed"]
+    done = run_module("host_files", wanted)
+    assert done["failed"] and "not-installed-yet" in done["msg"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_diff_shows_files_and_no_secret(tmp_path):
     result = run_module("host_files", arguments(tmp_path), diff=True)
     by_path = {entry.get("after_header"): entry for entry in result["diff"]}
@@ -82,6 +123,31 @@ def test_a_replaced_secret_is_not_in_the_diff_either(tmp_path):
     assert result["changed_paths"] == [f"{tmp_path}/a/b/secret"]
     assert SECRET not in json.dumps(result)
     assert "the-next-secret" not in json.dumps(result)
+
+
+def test_what_must_not_be_there_is_removed_after_the_rest_was_written(tmp_path):
+    (tmp_path / "old").write_text(SECRET)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_text("mine")
+    wanted = {
+        "files": [{"path": f"{tmp_path}/new", "content": "x"}],
+        "absent": [f"{tmp_path}/{name}" for name in ("old", "link", "none", "elsewhere/below")],
+    }
+    predicted = run_module("host_files", wanted, check=True, diff=True)
+    assert predicted["changed_paths"] == [f"{tmp_path}/{name}" for name in ("new", "old", "link")]
+    assert SECRET not in json.dumps(predicted) and f"file {tmp_path}/old\n" in [entry["before"] for entry in predicted["diff"]]
+    assert (tmp_path / "old").exists()
+    assert run_module("host_files", wanted)["changed_paths"] == predicted["changed_paths"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "new"]
+    again = run_module("host_files", wanted)
+    assert (again["changed"], again["changed_paths"]) == (False, [])
+
+
+def test_a_directory_is_not_removed(tmp_path):
+    (tmp_path / "data").mkdir()
+    result = run_module("host_files", {"absent": [f"{tmp_path}/data"]})
+    assert result["failed"] and "remove it yourself" in result["msg"]
+    assert (tmp_path / "data").is_dir()
 
 
 def test_a_link_in_a_files_place_is_not_followed(tmp_path):
@@ -130,7 +196,7 @@ def journal(monkeypatch, capsys, root):
     logged = []
     monkeypatch.setattr(host_files.Module, "log", lambda _self, message, **_unused: logged.append(message))
     entries = [{"path": f"{root}/{number}", "content": content} for number, content in enumerate(ODD_SECRETS)]
-    arguments = {"secret_files": entries, "files": [{"path": f"{root}/shown", "content": "not-of-interest"}]}
+    arguments = {"secret_files": entries, "files": [{"path": f"{root}/shown", "content": "not-of-interest"}], "absent": [f"{root}/old"]}
     with patch_module_args(arguments), pytest.raises(SystemExit):
         host_files.main()
     assert json.loads(capsys.readouterr().out)["changed"] is True
@@ -139,7 +205,7 @@ def journal(monkeypatch, capsys, root):
 
 def test_no_content_is_in_the_hosts_journal(monkeypatch, capsys, tmp_path):
     logged = journal(monkeypatch, capsys, tmp_path)
-    assert f"{tmp_path}/0 {tmp_path}/1" in logged and f"{tmp_path}/shown" in logged
+    assert f"{tmp_path}/0 {tmp_path}/1" in logged and f"{tmp_path}/shown" in logged and logged.endswith(f"{tmp_path}/old")
     assert [fragment for fragment in (*FRAGMENTS, "not-of-interest") if fragment in logged.replace(str(tmp_path), "")] == []
 
 
