@@ -105,7 +105,7 @@ def test_tags_limit_a_run(platform):
     run = platform.run(tags="mlflow").unchanged()
     roles = {task["task"].split(" : ")[0].split(".")[-1] for task in run.tasks if task["event"] == "ok"}
     assert "mlflow" in roles
-    assert not [t for t in run.tasks if "Make the databases" in t["task"] and t["event"] == "ok"]
+    assert not [t for t in run.tasks if "Make the accounts and their databases" in t["task"] and t["event"] == "ok"]
 
 
 def test_the_tag_verify_proves_every_component_and_deploys_none(platform):

@@ -49,7 +49,7 @@ def test_killed_changes_are_finished_by_the_next_run(platform):
 
     # after new passwords were kept and before, or after, the servers had them; and other ones each time
     for number, task in enumerate(
-        ("Log in as the superuser with its password", "Make the databases", "Hold the administrator to the password")
+        ("Log in as the superuser with its password", "Make the accounts and their databases", "Hold the administrator to the password")
     ):
         for name, value in passwords.items():
             if isinstance(value, dict):

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VARIABLES = Path(__file__).parent / "examples_vars_postgresql.yml"
 
 
-@pytest.mark.parametrize("name", ["postgresql_role", "postgresql_database"])
+@pytest.mark.parametrize("name", ["postgresql_role", "postgresql_database", "postgresql_accounts"])
 def test_examples(pg_connection, tmp_path, name):
     module = import_module(f"ansible_collections.mlops.platform.plugins.modules.{name}")
     planted = {

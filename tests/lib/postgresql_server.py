@@ -50,7 +50,8 @@ def converge(module, pg_connection, options, look):
     for check in (True, False):
         again = run_module(module, {**pg_connection, **options}, check=check, diff=True)
         assert (again["changed"], again["queries"]) == (False, [])
-        assert again["diff"]["before"] == again["diff"]["after"]
+        for diff in again["diff"] if isinstance(again["diff"], list) else [again["diff"]]:
+            assert diff["before"] == diff["after"]
     return done
 
 

@@ -7,14 +7,15 @@ import pytest
 import yaml
 from lib.modules import run_module
 
-MODULES = ["postgresql_role", "postgresql_database"]
+# the options that each needs
+MODULES = {"postgresql_role": {"name": "x"}, "postgresql_database": {"name": "x"}, "postgresql_accounts": {"accounts": {}, "passwords": {}}}
 ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_without_the_driver(tmp_path, name):
     (tmp_path / "psycopg2.py").write_text("raise ImportError('hidden')\n", encoding="utf-8")
-    failed = run_module(name, {"name": "x"}, env={"PYTHONPATH": str(tmp_path)})
+    failed = run_module(name, MODULES[name], env={"PYTHONPATH": str(tmp_path)})
     assert failed["failed"]
     assert "psycopg2-binary" in failed["msg"]
 
@@ -35,7 +36,12 @@ def test_documentation_declares_what_is_supported(name):
     }
     # unset means untouched: only what steers the module itself has a default
     defaults = {option for option, value in documentation["options"].items() if "default" in value}
-    assert defaults == ({"state", "member_of_purge"} if name == "postgresql_role" else {"state", "grants_purge", "force"})
+    steering = {
+        "postgresql_role": {"state", "member_of_purge"},
+        "postgresql_database": {"state", "grants_purge", "force"},
+        "postgresql_accounts": {"join"},
+    }
+    assert defaults == steering[name]
 
 
 @pytest.mark.parametrize(
@@ -51,4 +57,15 @@ def test_documentation_declares_what_is_supported(name):
 def test_arguments_that_are_refused(name, options, words):
     failed = run_module(name, {"name": "x", **options} if options or name != "postgresql_role" else {})
     assert failed["failed"]
+    assert words in failed["msg"]
+
+
+@pytest.mark.parametrize(
+    ("accounts", "words"),
+    [({"a": None}, "accounts: a needs the list"), ({"a": [1]}, "accounts: a needs the list"), ({"a": []}, "passwords: there is none of a")],
+)
+def test_accounts_that_are_refused_before_a_server_is_asked(accounts, words):
+    failed = run_module(
+        "postgresql_accounts", {"accounts": accounts, "passwords": {"b": "secret"}, "login_host": "127.0.0.1", "login_port": 1}
+    )
     assert words in failed["msg"]
