@@ -77,8 +77,8 @@ def test_pods_keep_the_restricted_level(platform):
 def test_the_login_of_the_service_monitor_scrapes(platform):
     """What a Prometheus would read of it, it can do.
 
-    The object itself is held against its definition by unit tests: an API server of 1.20 that Go 1.19 compiled crashes when it gets an object
-    of a kind that it was not built with, so that the tests' own cluster does not serve ServiceMonitor.
+    The object itself is held against its definition by unit tests: an API server of 1.20 that Go 1.19 compiled crashes when it gets one
+    of a kind that it was not built with, and so the cluster of the tests does not serve ServiceMonitor.
     """
     data = platform.cluster.core.read_namespaced_secret("mlops-mlflow-login", platform.namespace).data
     user, password = (base64.b64decode(data[part]).decode() for part in ("username", "password"))
