@@ -187,7 +187,7 @@ def units_in_use(data_dir, folder):
 def check_manager(manager, data_dir, booted, folder="/etc/systemd/system"):
     """Check that the installation is not run by the other service manager than `manager`. booted: whether this host has systemd."""
     if manager == "systemd":
-        pid = supervisor_process(data_dir)
+        pid = supervisor_process(data_dir) if booted else None
         other, runs = "supervisor", f"a supervisor (process {pid})" if pid else ""
     else:
         units = units_in_use(data_dir, folder) if booted else []

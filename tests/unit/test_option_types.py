@@ -85,7 +85,7 @@ def is_converted(above, kind):
 
 
 def is_reckoned(node, above):
-    """Return whether a number is needed where `node` stands: in arithmetic, in a comparison, as an argument, or as a condition."""
+    """Return whether a number is needed where `node` stands: in arithmetic, a comparison, a dictionary, a call or a condition."""
     nearest = above[0]
     if isinstance(nearest, nodes.Filter):
         return nearest.name not in TEXTS and nearest.node is node
@@ -93,7 +93,9 @@ def is_reckoned(node, above):
         return True
     if isinstance(nearest, nodes.CondExpr):
         return nearest.test is node
-    return isinstance(nearest, (*ARITHMETIC, nodes.Compare, nodes.Call, nodes.And, nodes.Or, nodes.Not, nodes.Test, nodes.Getitem))
+    return isinstance(
+        nearest, (*ARITHMETIC, nodes.Compare, nodes.Call, nodes.And, nodes.Or, nodes.Not, nodes.Test, nodes.Getitem, nodes.Pair)
+    )
 
 
 def unconverted(template):
