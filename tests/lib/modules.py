@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import importlib
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from ansible.module_utils.testing import patch_module_args
@@ -24,25 +28,54 @@ with patch_module_args(json.load(sys.stdin)):
 """
 
 
+@functools.cache
+def server():
+    """Return the connection to a process that runs modules, see lib.module_server. It ends when this process does."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-m", "lib.module_server", str(ROOT / "collections"), str(there.fileno())]
+    with there:
+        process = subprocess.Popen(command, pass_fds=[there.fileno()], cwd=ROOT / "tests")
+    atexit.register(lambda: (here.close(), process.wait()))
+    return here
+
+
+def run_forked(name, arguments, environ):
+    """Run module `name` in a process that is forked from one where its imports are loaded; return (output, errors)."""
+    request = {"name": name, "arguments": arguments, "environ": environ, "directory": os.getcwd()}
+    with tempfile.TemporaryFile("w+") as asked, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        json.dump(request, asked)
+        asked.seek(0)
+        end, end_of_module = os.pipe()
+        with open(end, "rb") as ended:
+            socket.send_fds(server(), [b"."], [asked.fileno(), output.fileno(), errors.fileno(), end_of_module])
+            os.close(end_of_module)
+            ended.read()
+        output.seek(0)
+        errors.seek(0)
+        return output.read().decode(), errors.read().decode()
+
+
+def run_anew(name, arguments, environ):
+    """Run module `name` in a new process; return (output, errors)."""
+    command = [sys.executable, "-c", _RUNNER, str(ROOT / "collections"), name]
+    done = subprocess.run(command, input=json.dumps(arguments), capture_output=True, text=True, env=environ, check=False)
+    return done.stdout, done.stderr
+
+
 def run_module(name, args, *, check=False, diff=False, env=None):
     """Run module `name` with `args`; return its result as a dict, with `stderr` added where the module wrote some.
 
     A module that ends with fail_json returns a dict with failed=True; anything that is not JSON raises AssertionError.
     """
     arguments = dict(args, _ansible_check_mode=check, _ansible_diff=diff)
-    done = subprocess.run(
-        [sys.executable, "-c", _RUNNER, str(ROOT / "collections"), name],
-        input=json.dumps(arguments),
-        capture_output=True,
-        text=True,
-        env={**os.environ, **(env or {})},
-        check=False,
-    )
-    lines = done.stdout.strip().splitlines()
-    assert lines and lines[-1].startswith("{"), f"{name} printed no result:\n{done.stdout}\n{done.stderr}"
+    # what an interpreter reads as it starts, or where it finds libraries, needs one that starts
+    run = run_anew if any(key.startswith("PYTHON") for key in env or ()) else run_forked
+    output, errors = run(name, arguments, {**os.environ, **(env or {})})
+    lines = output.strip().splitlines()
+    assert lines and lines[-1].startswith("{"), f"{name} printed no result:\n{output}\n{errors}"
     result = json.loads(lines[-1])
-    if done.stderr:
-        result["stderr"] = done.stderr
+    if errors:
+        result["stderr"] = errors
     return result
 
 
