@@ -115,8 +115,9 @@ class Roles:
         self.variables = {"ansible_managed": "Ansible managed", "mlops_host": HOST, "mlops_runtime": RUNTIME}
         for part in ("defaults", "vars"):
             for role in ("common", *roles):
-                file = ROOT / "roles" / role / part / "main.yml"
-                if file.is_file():
+                # one file, or a directory of files
+                place = ROOT / "roles" / role / part
+                for file in [*place.glob("main.yml"), *sorted(place.glob("main/*.yml"))]:
                     self.variables.update(self.load(file) or {})
         self.variables.update(overrides)
 

@@ -1,4 +1,4 @@
-"""The rules of roles/preflight/vars/main.yml: the defaults pass, and each bad value is told with its variable."""
+"""The rules of roles/preflight/vars/main/: the defaults pass, and each bad value is told with its variable."""
 
 from __future__ import annotations
 

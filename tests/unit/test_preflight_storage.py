@@ -1,4 +1,4 @@
-"""The rules of roles/preflight/vars/main.yml about the forms of the object store in a cluster, and what is there already."""
+"""The rules of roles/preflight/vars/main/ about the forms of the object store in a cluster, and what is there already."""
 
 from __future__ import annotations
 

@@ -129,11 +129,12 @@ def test_defaults_and_argument_specs_hold_the_same_variables(role):
 @pytest.mark.parametrize("role", ROLES)
 def test_variables_of_a_role_begin_with_its_name_or_the_collections(role):
     names = set()
-    for file in (ROOT / "roles" / role).glob("*/*.yml"):
-        content = load(file)
-        if file.parent.name in ("defaults", "vars"):
+    for file in (ROOT / "roles" / role).glob("*/**/*.yml"):
+        kind = file.relative_to(ROOT / "roles" / role).parts[0]
+        content = load(file) if kind in ("defaults", "vars", "tasks") else None
+        if kind in ("defaults", "vars"):
             names |= set(content or {})
-        elif file.parent.name == "tasks":
+        elif kind == "tasks":
             names |= set_facts(content or [])
     wrong = [
         name for name in names - HANDED_ON if not name.lstrip("_").startswith((f"{role}_", "mlops_")) and not name.startswith("ansible_")
