@@ -90,7 +90,7 @@ def play(server, tmp_path, playbook):
         text=True,
         cwd=ROOT,
         env=environment,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
