@@ -309,7 +309,11 @@ def test_the_command_runs_in_the_clone_with_a_utf8_locale_and_its_own_programs(c
     identity = re.search(r"^identity='(.*)'$", (clone / "scripts/bootstrap").read_text(), re.M)[1]
     known = subprocess.run([str(clone / ".venv/bin/python"), "-c", identity], capture_output=True, text=True, check=True).stdout
     (stamp / "identity").write_text(f"{known}{clone}\n")
-    show = 'import locale, os, sys; print(locale.getpreferredencoding(), os.getcwd(), sys.prefix, os.environ["ANSIBLE_CONFIG"])'
-    done = bootstrap(clone, "controller", "python", "-c", show, LC_ALL="POSIX")
+    show = (
+        "import locale, os, sys; "
+        'print(locale.getpreferredencoding(), os.getcwd(), sys.prefix, os.environ["ANSIBLE_CONFIG"], sys.dont_write_bytecode)'
+    )
+    done = bootstrap(clone, "controller", "python", "-c", show, LC_ALL="POSIX", PYTHONDONTWRITEBYTECODE="1")
     assert done.stderr == ""
-    assert done.stdout.split() == ["UTF-8", str(clone), str(clone / ".venv"), str(clone / "ansible.cfg")]
+    # what is used is compiled once
+    assert done.stdout.split() == ["UTF-8", str(clone), str(clone / ".venv"), str(clone / "ansible.cfg"), "False"]
