@@ -29,6 +29,7 @@ ORDER = (
 
 # with them the whole of CI would take longer than the hour and a half that it has
 LONG = {
+    "test_cluster_rollout.py",
     "test_cluster_migration.py",
     "test_cluster_split.py",
 }
