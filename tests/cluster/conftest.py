@@ -18,6 +18,7 @@ ORDER = (
     "test_cluster_rollout.py",
     "test_cluster_recovery.py",
     "test_cluster_secrets.py",
+    "test_cluster_access.py",
     # takes the platform's own object store away and makes it anew
     "test_cluster_migration.py",
     # removes the platform in the end
@@ -30,6 +31,7 @@ ORDER = (
 # with them the whole of CI would take longer than the hour and a half that it has
 LONG = {
     "test_cluster_rollout.py",
+    "test_cluster_access.py",
     "test_cluster_migration.py",
     "test_cluster_split.py",
 }
