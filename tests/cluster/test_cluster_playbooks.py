@@ -18,8 +18,9 @@ def test_status_names_the_pods_and_changes_nothing(platform):
 
 
 def test_verify_proves_it_from_a_pod_and_from_here(platform):
+    """As AWX runs it: with a token of a user of the namespace in the environment."""
     before = platform.lives()
-    run = platform.run("playbooks/verify.yml").ok()
+    run = platform.run("playbooks/verify.yml", **platform.as_awx()).ok()
     assert "a run and an artifact were written, read back and removed through" in run.output
     assert platform.lives() == before
 
