@@ -28,6 +28,11 @@ with patch_module_args(json.load(sys.stdin)):
 """
 
 
+# Whether run_module() forks the process of a module from one where its imports are loaded, which most of its time is. The unit tests set it,
+# whose modules talk to servers of the tests alone; where modules start daemons, or a test measures them, they run as Ansible runs them.
+FORKED = False
+
+
 @functools.cache
 def server():
     """Return the connection to a process that runs modules, see lib.module_server. It ends when this process does."""
@@ -69,7 +74,7 @@ def run_module(name, args, *, check=False, diff=False, env=None):
     """
     arguments = dict(args, _ansible_check_mode=check, _ansible_diff=diff)
     # what an interpreter reads as it starts, or where it finds libraries, needs one that starts
-    run = run_anew if any(key.startswith("PYTHON") for key in env or ()) else run_forked
+    run = run_forked if FORKED and not any(key.startswith("PYTHON") for key in env or ()) else run_anew
     output, errors = run(name, arguments, {**os.environ, **(env or {})})
     lines = output.strip().splitlines()
     assert lines and lines[-1].startswith("{"), f"{name} printed no result:\n{output}\n{errors}"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from lib import modules
 from lib.api_server import ApiServer
+
+modules.FORKED = True
 
 
 @pytest.fixture
