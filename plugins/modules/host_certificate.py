@@ -99,6 +99,11 @@ reasons:
   type: list
   elements: str
   sample: ["it holds for DNS:localhost, not for DNS:localhost, IP:127.0.0.1"]
+serial_number:
+  description: The serial number of the certificate, as M(community.crypto.x509_certificate) returns it.
+  returned: when all files can be read
+  type: int
+  sample: 263214573628402135401236541876201923847561
 """
 
 import grp
@@ -211,7 +216,10 @@ def problems(params, certificate, key, authority, now):
 
 
 def look(params, now):
-    """Return what is not as it should be with the files that the module's parameters name. Raises KeyError for an unknown user or group."""
+    """Look at the files that the module's parameters name.
+
+    Returns (what is not as it should be, the certificate's serial number or None). Raises KeyError for an unknown user or group.
+    """
     uid = pwd.getpwnam(params["owner"]).pw_uid if params["owner"] else None
     gid = grp.getgrnam(params["group"]).gr_gid if params["group"] else None
     key, no_key = read(params["privatekey_path"], lambda text: load_pem_private_key(text, None))
@@ -219,13 +227,14 @@ def look(params, now):
     authority, no_authority = read(params["authority_path"], x509.load_pem_x509_certificate) if params["authority_path"] else (None, None)
     missing = [reason for reason in (no_key, no_certificate, no_authority) if reason]
     if missing:
-        return missing
+        return missing, None
     wrong = permissions(params["privatekey_path"], 0o600, uid, gid) + permissions(params["path"], int(params["mode"], 8), uid, gid)
     try:
-        return wrong + problems(params, certificate, key, authority, now)
+        wrong += problems(params, certificate, key, authority, now)
     except ValueError as error:
         # an extension that cannot be read
-        return [*wrong, str(error)]
+        wrong.append(str(error))
+    return wrong, certificate.serial_number
 
 
 def main():
@@ -254,10 +263,10 @@ def main():
     if x509 is None:
         module.fail_json(msg=missing_required_lib("cryptography", url="https://pypi.org/project/cryptography/"))
     try:
-        reasons = look(module.params, datetime.now(timezone.utc))
+        reasons, serial_number = look(module.params, datetime.now(timezone.utc))
     except KeyError as error:
         module.fail_json(msg=f"owner, group: there is none of that name on this host: {error}")
-    module.exit_json(changed=False, reasons=reasons)
+    module.exit_json(changed=False, reasons=reasons, **({"serial_number": serial_number} if serial_number else {}))
 
 
 if __name__ == "__main__":

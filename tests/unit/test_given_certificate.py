@@ -187,7 +187,7 @@ def test_no_certificate_is_looked_at_in_a_cluster(given):
 
 PAIR, AUTHORITY = f"{HOST['data_dir']}/tls/ingress-given.pem", f"{HOST['data_dir']}/ingress-ca.crt"
 ROUTES = f"{HOST['data_dir']}/etc/traefik/routes/platform.yml"
-OWN = {"local_certificate_info": {"serial_number": 1}}
+OWN = {"local_certificate_signed": {"changed": False, "reasons": [], "serial_number": 1}}
 
 
 def served(contents):
@@ -223,13 +223,13 @@ def test_the_file_that_names_a_certificate_changes_with_it(given):
     """Traefik reads certificates again for no other reason."""
     texts = [files(platform(**given.variables(name, "good.key")))[0][ROUTES] for name in ("good.pem", "expired.pem")]
     # signed in this run or before
-    new = {"local_certificate_signed": {"changed": True, "serial_number": 2}}
-    own = [files(platform(**facts))[0][ROUTES] for facts in (OWN, {**OWN, **new}, {"local_certificate_info": {"serial_number": 2}})]
+    signed, later = ({"local_certificate_signed": {"changed": changed, "serial_number": 2}} for changed in (True, False))
+    own = [files(platform(**facts))[0][ROUTES] for facts in (OWN, signed, later)]
     assert texts[0] != texts[1] and own[0] != own[1] == own[2]
 
 
 def test_a_new_certificate_restarts_nothing(given):
-    for roles in (platform(**given.variables()), platform(**OWN, local_certificate_signed={"changed": True, "serial_number": 2})):
+    for roles in (platform(**given.variables()), platform(local_certificate_signed={"changed": True, "serial_number": 2})):
         traefik = {item["name"]: item for item in services(roles)}["traefik"]
         assert traefik["config_files"] == [f"{HOST['data_dir']}/etc/traefik/traefik.yml"]
         assert not traefik["changed"]

@@ -87,7 +87,7 @@ class Files:
 
     def reasons(self, **options):
         defaults = {"authority_path": None, "subject_alt_name": [], "extended_key_usage": [], "days_left": 0, "mode": "0644"}
-        return host_certificate.look({**defaults, **self.options, **options}, NOW)
+        return host_certificate.look({**defaults, **self.options, **options}, NOW)[0]
 
 
 @pytest.fixture
@@ -98,6 +98,7 @@ def files(tmp_path):
 def test_nothing_is_found_where_all_is_right(files):
     result = run_module("host_certificate", files.options)
     assert (result["changed"], result["reasons"]) == (False, [])
+    assert result["serial_number"] == x509.load_pem_x509_certificate(Path(files.options["path"]).read_bytes()).serial_number
     authority = {**files.paths("ca"), "authority_path": None, "common_name": "ours", "subject_alt_name": [], "extended_key_usage": []}
     assert files.reasons(**authority) == []
 
