@@ -77,18 +77,6 @@ def test_an_mlflow_setting_restarts_mlflow_alone_and_loses_no_request(platform):
     assert "default_permission = NO_PERMISSIONS" in (platform.data_dir / "etc/mlflow-auth.ini").read_text()
 
 
-def test_a_postgresql_setting_restarts_postgresql_alone(platform):
-    """Of any text: quotes and backslashes are postgresql.conf's business, not the user's."""
-    text = "o'clock \\ %d"
-    restarted, _run = change(platform, postgresql_settings={"work_mem": "5MB", "cluster_name": text})
-    assert restarted == {"postgresql"}
-    with platform.database("postgres") as cursor:
-        for name, value in (("work_mem", "5MB"), ("cluster_name", text)):
-            cursor.execute(f"SHOW {name}")
-            assert cursor.fetchone() == (value,)
-    platform.wait_until_up()
-
-
 def served(platform, name):
     """Return the certificate that is served to a client which trusts what it is told to and asks for `name`: (issuer, its names)."""
     context = ssl.create_default_context(cafile=platform.ca)
@@ -104,28 +92,40 @@ def served(platform, name):
 NAME = "mlops.example.org"
 
 
-def test_a_new_public_name_and_with_it_a_new_certificate(platform):
+def test_a_new_public_name_with_its_certificate_and_one_process_more(platform):
+    """A new certificate, and another number of processes, are taken while they serve."""
     port = platform.variables["mlops_https_port"]
     with pytest.raises(ssl.SSLCertVerificationError):
         served(platform, NAME)
     assert platform.http()("GET", "/", headers={"Host": f"{NAME}:{port}"})[0] == 403
-    restarted, _run = change(platform, mlops_public_names=["localhost", "127.0.0.1", NAME])
+    restarted, _run = change(platform, mlops_public_names=["localhost", "127.0.0.1", NAME], mlflow_processes=3)
     # PostgreSQL and the object store do not know the public names; Traefik takes a new certificate as it runs
     assert not restarted & {"postgresql", "seaweedfs", "traefik", "supervisord"}
     assert NAME in served(platform, NAME)[1]
     for host in (NAME, f"{NAME}:{port}"):
         assert platform.http()("GET", "/", headers={"Host": host})[0] == 200
     assert platform.http()("GET", "/", headers={"Host": "evil.example.org"})[0] == 403
+    third = platform.mlflow_ports[2]
+    assert proc.listening(third)
+    assert f":{third}" in (platform.data_dir / "etc/traefik/routes/mlflow-servers.yml").read_text()
 
 
-def test_a_new_administrators_password_and_a_setting_of_the_entry_point(platform):
-    """The password is in effect after the run, the old one is refused, and no process is restarted; for the setting Traefik alone is."""
+def test_settings_of_postgresql_and_of_the_entry_point_and_a_new_administrators_password(platform):
+    """A setting of any text restarts its own service alone; the password none, and after the run the old one is refused."""
+    # quotes and backslashes are postgresql.conf's business, not the user's
+    text = "o'clock \\ %d"
     old, new = platform.secret("mlflow_admin_password"), "another: \u0022password\u0022 {{ 1 + 1 }} $1 %s \\"
     path = "/api/2.0/mlflow/experiments/search?max_results=1"
     assert platform.http(("admin", old))("GET", path)[0] == 200
-    restarted, run = change(platform, mlflow_admin_password=new, ingress_read_timeout="3h")
-    assert restarted == {"traefik"}
+    settings = {"work_mem": "5MB", "cluster_name": text}
+    restarted, run = change(platform, postgresql_settings=settings, mlflow_admin_password=new, ingress_read_timeout="3h")
+    assert restarted == {"postgresql", "traefik"}
+    with platform.database("postgres") as cursor:
+        for name, value in settings.items():
+            cursor.execute(f"SHOW {name}")
+            assert cursor.fetchone() == (value,)
     assert "readTimeout: 3h" in (platform.data_dir / "etc/traefik/traefik.yml").read_text()
+    platform.wait_until_up()
     assert platform.secret("mlflow_admin_password") == new
     assert platform.http(("admin", new))("GET", path)[0] == 200
     # a checked password is remembered for mlflow_auth_cache_seconds in each process
@@ -158,15 +158,6 @@ def test_new_passwords_of_the_servers(platform):
     assert platform.s3().list_buckets()["Buckets"]
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
         former.list_buckets()
-
-
-def test_one_process_more(platform):
-    """The number of processes may change while they serve."""
-    restarted, _run = change(platform, mlflow_processes=3)
-    assert not restarted & {"postgresql", "traefik", "supervisord"}
-    third = platform.mlflow_ports[2]
-    assert proc.listening(third)
-    assert f":{third}" in (platform.data_dir / "etc/traefik/routes/mlflow-servers.yml").read_text()
 
 
 LONG = pytest.mark.skipif(

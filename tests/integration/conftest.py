@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from lib import modules
 from lib.platform_interrupt import install_through_kills
 from lib.platform_session import session_platform
 from lib.postgresql_server import database_state, pg_admin, pg_names
@@ -48,6 +49,16 @@ def pytest_unconfigure(config):
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LATE.index(item.path.name) if item.path.name in LATE else -1)
+
+
+# what is measured there belongs to a process from its start
+UNFORKED = ("test_s3_copy.py",)
+
+
+@pytest.fixture(autouse=True)
+def _modules_forked(request, monkeypatch):
+    """A module's imports are two thirds of its time: modules are forked from a process that has done them."""
+    monkeypatch.setattr(modules, "FORKED", request.path.name not in UNFORKED)
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,8 @@ class H(http.server.BaseHTTPRequestHandler):
             found.update(data)
             left -= len(data)
         self.send(64, [found.hexdigest().encode()])
+# a shorter queue of connections that nobody has accepted yet, and the kernel resets some of many at once
+http.server.ThreadingHTTPServer.request_queue_size = 128
 http.server.ThreadingHTTPServer(("", 8000), H).serve_forever()
 """
 SLEEP = ("sh", "-c", "trap 'exit 0' TERM; sleep 3600 & wait")

@@ -28,8 +28,8 @@ with patch_module_args(json.load(sys.stdin)):
 """
 
 
-# Whether run_module() forks the process of a module from one where its imports are loaded, which most of its time is. The unit tests set
-# it, whose modules talk to servers of the tests alone; where modules start daemons, or are measured, they run as Ansible runs them.
+# Whether run_module() forks the process of a module from one where its imports are loaded, which most of its time is. The conftest.py of
+# the unit and the integration tests set it; where modules start daemons, or are measured, they run as Ansible runs them.
 FORKED = False
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 from ansible.plugins.callback import CallbackBase
 
@@ -29,7 +30,8 @@ class CallbackModule(CallbackBase):
         self.stream = open(os.environ["MLOPS_TEST_EVENTS"], "a", encoding="utf-8")  # noqa: PTH123, SIM115
 
     def write(self, **event):
-        self.stream.write(json.dumps(event, default=str) + "\n")
+        # when it was, for whoever looks for what takes long
+        self.stream.write(json.dumps({"at": round(time.time(), 2), **event}, default=str) + "\n")
         self.stream.flush()
 
     def v2_playbook_on_task_start(self, task, is_conditional):
