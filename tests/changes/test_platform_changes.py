@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import ssl
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from lib import platform_proc as proc
 from lib.certificates import make_certificate
+from lib.long_tests import LONG
 from lib.platform_clients import Load
 from lib.platform_sweep import needles, search
 
@@ -132,37 +132,6 @@ def test_settings_of_postgresql_and_of_the_entry_point_and_a_new_administrators_
     proc.wait_until("the old password is refused", lambda: platform.http(("admin", old))("GET", path)[0] == 401, 90)
     assert not search(run.output.encode(), needles({"old": old, "new": new}))
     assert not list((platform.data_dir / "secrets").glob("*.previous"))
-
-
-def test_new_passwords_of_the_servers(platform):
-    """All of PostgreSQL's accounts at once, the superuser's included, and the object store's administrator; data and access stay."""
-    import psycopg2
-    from botocore.exceptions import ClientError
-
-    old = {user: platform.secret(f"postgresql_{user}_password") for user in ("mlflow", "seaweedfs", "superuser")}
-    former = platform.s3()
-    run_id = platform.new_run("passwords")
-    given = {"mlflow": "m' \\ \" \u00df", "seaweedfs": "'s \\' \\\\ \" {{ x }}"}
-    change(
-        platform,
-        postgresql_superuser_password="p:\\ '\u00e9",
-        postgresql_account_passwords=given,
-        object_store_admin_secret_key="administrator-of-objects-now",
-    )
-    platform.wait_until_up()
-    assert platform.http().json("GET", f"/api/2.0/mlflow/runs/get?run_id={run_id}")
-    for user, secret in old.items():
-        login = {"user": "postgres" if user == "superuser" else user, "password": secret}
-        with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
-            psycopg2.connect(host="127.0.0.1", port=platform.variables["postgresql_port"], dbname="postgres", **login)
-    assert platform.s3().list_buckets()["Buckets"]
-    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
-        former.list_buckets()
-
-
-LONG = pytest.mark.skipif(
-    not os.environ.get("MLOPS_TEST_LONG"), reason="too long for CI beside the other tiers; MLOPS_TEST_LONG=1 takes it in"
-)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ def stopped(platform):
 
 
 def health(platform, **options):
-    return run_module("mlflow_health", {**platform.connections["mlflow"], "wait_timeout": 0, "grace": 0, **options})
+    return run_module("mlflow_health", {**platform.connections["mlflow"], "wait_timeout": 0, "grace": 0, "timeout": 240, **options})
 
 
 def test_a_stopped_database_is_named(platform, stopped):
@@ -40,7 +40,7 @@ def test_a_stopped_database_is_named(platform, stopped):
     assert platform.secret("postgresql_mlflow_password") not in str(result)
     # with time to wait it sees the database come back
     assert "started" in platform.supervisor("start", "postgresql")
-    again = health(platform, depth="database", wait_timeout=60)
+    again = health(platform, depth="database", wait_timeout=240)
     assert (again["status"], again["depth_reached"]) == ("ok", "database"), again
 
 
@@ -50,8 +50,8 @@ def test_a_stopped_object_store_is_named(platform, stopped):
     assert health(platform, **name)["status"] == "ok"
     stopped("seaweedfs")
     assert health(platform, depth="database")["status"] == "ok"
-    result = health(platform, timeout=60, **name)
+    result = health(platform, **name)
     assert (result["failed"], result["status"], result["depth_reached"]) == (True, "artifact_store_unwritable", "database"), result
     assert "started" in platform.supervisor("start", "seaweedfs")
-    again = health(platform, wait_timeout=90, **name)
+    again = health(platform, wait_timeout=240, **name)
     assert (again["status"], again["depth_reached"], again["leftovers"]) == ("ok", "roundtrip", []), again

@@ -7,7 +7,9 @@ import sys
 import time
 from pathlib import Path
 
+import psycopg2
 import pytest
+from botocore.exceptions import ClientError
 from lib import platform_sweep as sweep
 from lib.platform_secrets import given_secrets
 
@@ -21,6 +23,7 @@ def swept(platform):
     started = time.time()
     # an access key names its holder, as a user name does: the secret is the secret key
     old = {name: value for name, value in platform.secrets().items() if not name.endswith("_access_key")}
+    before = {"secrets": old, "s3": platform.s3(), "run": platform.new_run("passwords")}
     fresh = given_secrets()
     flat = {f"new {name}": value for name, value in fresh.items() if isinstance(value, str)}
     flat |= {f"new postgresql_{name}_password": value for name, value in fresh["postgresql_account_passwords"].items()}
@@ -29,7 +32,7 @@ def swept(platform):
         platform.variables.update(fresh)
         runs = [platform.run("site.yml", "-vvv", diff=True, check=check) for check in (True, False)]
         runs += [platform.run(f"playbooks/{name}.yml", "-vvv") for name in ("verify", "status")]
-    return {"wanted": wanted, "sampler": sampler, "runs": runs, "started": started}
+    return {"wanted": wanted, "sampler": sampler, "runs": runs, "started": started, "before": before}
 
 
 def test_the_runs_did_what_they_were_to_show(platform, swept):
@@ -40,6 +43,18 @@ def test_the_runs_did_what_they_were_to_show(platform, swept):
     assert all("invocation" in run.output for run in swept["runs"])
     assert len(swept["sampler"].commands) > 100
     platform.wait_until_up()
+
+
+def test_the_old_ones_open_nothing_and_the_data_is_there(platform, swept):
+    before = swept["before"]
+    assert platform.http().json("GET", f"/api/2.0/mlflow/runs/get?run_id={before['run']}")
+    for user in ("mlflow", "seaweedfs", "superuser"):
+        login = {"user": "postgres" if user == "superuser" else user, "password": before["secrets"][f"postgresql_{user}_password"]}
+        with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+            psycopg2.connect(host="127.0.0.1", port=platform.variables["postgresql_port"], dbname="postgres", **login)
+    assert platform.s3().list_buckets()["Buckets"]
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        before["s3"].list_buckets()
 
 
 def test_output(swept):

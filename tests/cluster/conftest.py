@@ -11,6 +11,7 @@ import secrets
 
 import pytest
 from lib.cluster_platform import Cluster, ClusterPlatform, given_kubeconfig
+from lib.long_tests import LONG
 
 # what only looks comes first, what kills comes last
 ORDER = (
@@ -28,21 +29,20 @@ ORDER = (
 )
 
 
-# with them the whole of CI would take longer than the hour and a half that it has
-LONG = {
+# whole runs under load; with them CI would take longer than the hour and a half that it has
+LONG_FILES = {
     "test_cluster_rollout.py",
     "test_cluster_access.py",
     "test_cluster_migration.py",
     "test_cluster_split.py",
 }
-WHY = "whole runs under load, too long for CI beside the other tiers; MLOPS_TEST_LONG=1 takes it in"
 
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: ORDER.index(item.path.name) if item.path.name in ORDER else len(ORDER))
     for item in items:
-        if item.path.name in LONG and not os.environ.get("MLOPS_TEST_LONG"):
-            item.add_marker(pytest.mark.skip(reason=WHY))
+        if item.path.name in LONG_FILES:
+            item.add_marker(LONG)
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 
 import psycopg2
 import pytest
 from lib import platform_clients as clients
 from lib.cluster_platform import settled
+from lib.long_tests import LONG
 
 # which components' pods are replaced when the secret changes: those that read it when they start, and no other. A changed password of
 # PostgreSQL's superuser, or of MLflow's administrator, is told to the server alone.
@@ -22,9 +22,6 @@ USERS = {
 }
 # one of them in every run of CI, without a second run; the others where the long tests are wanted
 SHORT = "postgresql_mlflow_password"
-LONG = pytest.mark.skipif(
-    not os.environ.get("MLOPS_TEST_LONG"), reason="too long for CI beside the other tiers; MLOPS_TEST_LONG=1 takes it in"
-)
 
 
 def components(platform):

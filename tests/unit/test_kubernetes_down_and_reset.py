@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from lib.api_objects import KINDS, ObjectServer
 from lib.api_server import Refused
+from lib.long_tests import LONG
 
 ROOT = Path(__file__).resolve().parents[2]
 PART = {"app.kubernetes.io/part-of": "mlops"}
@@ -118,6 +119,7 @@ def test_reset_removes_the_cluster_and_its_volumes_and_no_other(server, tmp_path
     }
 
 
+@LONG
 @pytest.mark.parametrize("server", [{key: KINDS[key] for key in ("v1", "apps/v1")}], indirect=True, ids=["no operator"])
 def test_both_work_where_there_is_no_operator(server, tmp_path):
     play(server, tmp_path, "down")
@@ -126,6 +128,7 @@ def test_both_work_where_there_is_no_operator(server, tmp_path):
     assert not server.objects
 
 
+@LONG
 def test_both_work_for_who_may_not_look_at_clusters(server, tmp_path):
     path = "/apis/postgresql.cnpg.io/v1/namespaces/ns/clusters"
 

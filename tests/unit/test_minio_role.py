@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from lib.api_server import ApiServer
+from lib.long_tests import LONG
 from lib.minio_admin import ROOT_PASSWORD, ROOT_USER, MinioServer
 from lib.platform_secrets import as_variables
 
@@ -244,6 +245,7 @@ def restart(play):
     return run
 
 
+@LONG
 def test_the_nodes_that_are_left_behind_are_restarted_at_once(restart, api):
     pool = Pool(api, ["old", "old", "new", "old"])
     code, output, changed = restart("--check")
