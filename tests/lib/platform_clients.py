@@ -109,7 +109,7 @@ class Load:
     `failures` holds what did not succeed, `written` the (key, step) of each metric that was acknowledged.
     """
 
-    def __init__(self, platform, clients=4, pause=0.02, ca=None):
+    def __init__(self, platform, clients=4, pause=0.1, ca=None):
         """Take the number of clients, the seconds between two requests of one (a run needs the processor too), and whom they trust."""
         self.platform, self.pause, self.ca = platform, pause, ca
         self.stop = threading.Event()
