@@ -108,7 +108,7 @@ def load(platform, seconds):
             platform.artifact(run_id, f"{number}.bin")
 
     thread = threading.Thread(target=artifacts)
-    with Load(platform, clients=CLIENTS) as clients:
+    with Load(platform, clients=CLIENTS, pause=0.02) as clients:
         thread.start()
         time.sleep(seconds)
         stop.set()
