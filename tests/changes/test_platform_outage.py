@@ -40,7 +40,7 @@ def test_a_stopped_database_is_named(platform, stopped):
     assert platform.secret("postgresql_mlflow_password") not in str(result)
     # with time to wait it sees the database come back
     assert "started" in platform.supervisor("start", "postgresql")
-    again = health(platform, depth="database", wait_timeout=240)
+    again = health(platform, depth="database", wait_timeout=240, grace=240)
     assert (again["status"], again["depth_reached"]) == ("ok", "database"), again
 
 
@@ -53,5 +53,5 @@ def test_a_stopped_object_store_is_named(platform, stopped):
     result = health(platform, **name)
     assert (result["failed"], result["status"], result["depth_reached"]) == (True, "artifact_store_unwritable", "database"), result
     assert "started" in platform.supervisor("start", "seaweedfs")
-    again = health(platform, wait_timeout=240, **name)
+    again = health(platform, wait_timeout=240, grace=240, **name)
     assert (again["status"], again["depth_reached"], again["leftovers"]) == ("ok", "roundtrip", []), again

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import subprocess
 import threading
 import time
 import urllib.parse
@@ -59,13 +60,20 @@ def files(paths, wanted, since=0.0):
 
 def readable_by_others(top, wanted):
     """Search every file below `top` that a user who owns nothing there can reach and read; return {path: names}."""
-    found = {}
-    for folder, names, entries in os.walk(top):
-        names[:] = [name for name in names if Path(folder, name).lstat().st_mode & 0o001]
-        for path in (Path(folder, entry) for entry in entries):
-            with contextlib.suppress(OSError):
-                if path.lstat().st_mode & 0o004 and (hit := search(tail(path), wanted)):
-                    found[str(path)] = hit
+    top, found = Path(top), {}
+    # grep looks for all of them at once, in a twentieth of the time: the programs are more than a gigabyte. It follows no links
+    options = ["--recursive", "--text", "--fixed-strings", "--files-with-matches", "--null", "--no-messages", "--file=-"]
+    grep = subprocess.run(
+        ["grep", *options, str(top)], input=b"\n".join(wanted), stdout=subprocess.PIPE, env={**os.environ, "LC_ALL": "C"}, check=False
+    )
+    # 1: nothing was found; 2: a file went away meanwhile
+    assert grep.returncode in (0, 1, 2), grep
+    for path in (Path(os.fsdecode(name)) for name in grep.stdout.split(b"\0") if name):
+        with contextlib.suppress(OSError):
+            between = path.relative_to(top).parents
+            reachable = all((top / folder).lstat().st_mode & 0o001 for folder in between if folder != Path())
+            if reachable and path.lstat().st_mode & 0o004 and (hit := search(tail(path), wanted)):
+                found[str(path)] = hit
     return found
 
 
