@@ -66,13 +66,13 @@ def look_up(self, terms, variables=None, **options):
     """Run the lookup `template`. What it sets besides may be what a variable is made of: then all variables are filled in anew."""
     if options.get("template_vars"):
         maps = variables.maps if isinstance(variables, ChainMap) else [variables]
-        variables = dict(ChainMap(*(one._templar.plain if type(one) is _AnsibleLazyTemplateDict else one for one in maps)))
+        variables = dict(ChainMap(*(one._templar.plain if isinstance(one, _AnsibleLazyTemplateDict) else one for one in maps)))
     return look_up_template(self, terms, variables, **options)
 
 
 TemplateLookup.run = look_up
 # the lookup copies all variables for each template, to the last text, to add some of its own; no template writes to them
-look_up_template.__globals__["deepcopy"] = lambda variables: dict(variables) if type(variables) is dict else ChainMap({}, variables)
+look_up_template.__globals__["deepcopy"] = lambda variables: dict(variables) if variables.__class__ is dict else ChainMap({}, variables)
 
 
 def templar_of(loader, variables):

@@ -47,14 +47,17 @@ class Given:
     def text(self, name):
         return (self.folder / name).read_text() if name else ""
 
-    def facts(self, certificate="good.pem", key="good.key", ca="root.pem", names=NAMES):
+    def facts(self, certificate="good.pem", key="good.key", ca="root.pem", names=None):
         """Return the filter's facts of these files."""
-        return certificate_facts(self.text(certificate), self.text(key), self.text(ca), names)
+        return certificate_facts(self.text(certificate), self.text(key), self.text(ca), names or NAMES)
 
-    def variables(self, certificate="good.pem", key="good.key", ca="root.pem", names=NAMES):
+    def variables(self, certificate="good.pem", key="good.key", ca="root.pem", names=None):
         """Return a user's variables with these files."""
         named = {"certificate": certificate, "key": key, "ca": ca}
-        return {"mlops_public_names": names, **{f"ingress_tls_{part}": str(self.folder / name) for part, name in named.items() if name}}
+        return {
+            "mlops_public_names": names or NAMES,
+            **{f"ingress_tls_{part}": str(self.folder / name) for part, name in named.items() if name},
+        }
 
 
 @pytest.fixture(scope="module")
