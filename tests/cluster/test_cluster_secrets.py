@@ -20,8 +20,6 @@ USERS = {
     "object_store_admin_secret_key": {"object-store"},
     "mlflow_admin_password": set(),
 }
-# one of them in every run of CI, without a second run; the others where the long tests are wanted
-SHORT = "postgresql_mlflow_password"
 
 
 def components(platform):
@@ -40,7 +38,8 @@ def change(platform, name):
     return value
 
 
-@pytest.mark.parametrize("name", [SHORT, *(pytest.param(name, marks=LONG) for name in sorted(set(USERS) - {SHORT}))])
+@LONG
+@pytest.mark.parametrize("name", sorted(USERS))
 def test_a_changed_password_rotates_what_uses_it(platform, name):
     settled(platform)
     before, old = components(platform), platform.secrets()
@@ -56,8 +55,7 @@ def test_a_changed_password_rotates_what_uses_it(platform, name):
     platform.wait_until_up()
     assert platform.artifact(run_id, "kept.bin") == b"kept"
     refused(platform, name, old[name])
-    if name != SHORT:
-        platform.run().unchanged()
+    platform.run().unchanged()
 
 
 def refused(platform, name, password):

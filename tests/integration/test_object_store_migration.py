@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 from lib import platform_clients as clients
+from lib.long_tests import LONG
 from lib.s3_buckets import bodies
 from lib.s3_second import second_server
 
@@ -60,6 +61,7 @@ def download(platform, name):
     return answer
 
 
+@LONG
 def test_there_and_back(platform, outside):
     connection, variables = outside
     inside, there = platform.s3(), clients.s3(connection)
