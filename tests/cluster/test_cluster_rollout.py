@@ -19,7 +19,7 @@ def test_scaling_and_rolling_under_load(platform):
     steps = ({"mlflow_replicas": 3}, {"mlflow_auth_cache_seconds": 61})
     first = servers(platform)
     assert len(first) == 2
-    with Load(platform, pause=0.1) as load:
+    with Load(platform) as load:
         found = []
         for extra in steps:
             platform.run(extra=extra).ok()
