@@ -68,6 +68,8 @@ extends_documentation_fragment:
   - mlops.platform.attributes
   - mlops.platform.cluster
 notes:
+  - Kubernetes counts a pod without a readiness probe as ready from its start on, also where it crashes a second later. Give it a probe, or
+    the Deployment C(minReadySeconds), which the module waits for.
   - A pod that no node can take is waited for as long as a cluster autoscaler is getting a node for it.
   - The user of the connection needs C(get) on the workloads, C(list) on C(pods), C(replicasets), C(events) and C(persistentvolumeclaims),
     C(get) on C(pods/log), and C(delete) on C(pods) for O(restart_broken). Without those on events, claims, logs and deletion it works,

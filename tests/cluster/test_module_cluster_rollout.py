@@ -52,6 +52,8 @@ CLAIM = {
     "metadata": {"name": "d"},
     "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}, "storageClassName": "nope"},
 }
+# without a probe a pod counts as ready from its start to its crash, which a busy node may report for seconds
+PROBE = {"container": {"readinessProbe": {"exec": {"command": ["true"]}}}}
 FAILURES = {
     "image": ("Deployment", {"image": "registry.invalid/no/such:1"}, "ErrImagePull|ImagePullBackOff", "registry.invalid"),
     "name": ("StatefulSet", {"image": "Not An Image"}, "InvalidImageName", "correct the image's name"),
@@ -72,7 +74,7 @@ FAILURES = {
     "claim": ("StatefulSet", {"claims": [CLAIM]}, "ProvisioningFailed", 'storageclass.storage.k8s.io "nope" not found'),
     "account": ("StatefulSet", {"serviceAccountName": "nope"}, "FailedCreate", 'serviceaccount "nope" not found'),
     "quota": ("Deployment", {"container": {"resources": {"requests": {"memory": "8Ti"}}}}, "FailedCreate|Unschedulable", "memory"),
-    "crash": ("Deployment", {"command": ["sh", "-c", "echo I am broken; exit 3"]}, "CrashLoopBackOff", "  I am broken"),
+    "crash": ("Deployment", {"command": ["sh", "-c", "echo I am broken; exit 3"], **PROBE}, "CrashLoopBackOff", "  I am broken"),
     "init": (
         "Deployment",
         {"initContainers": [{"name": "i", "image": IMAGE, "command": ["sh", "-c", "echo not yet; exit 4"]}]},
