@@ -66,7 +66,7 @@ def constants(path):
 
 
 def plugins(kind):
-    """Return the table of all modules or filters."""
+    """Return the table of all modules, filters or lookups."""
     groups = {name: group for group, names in load("meta/runtime.yml")["action_groups"].items() for name in names}
     rows = []
     for path in sorted((ROOT / "plugins" / kind).glob("*.py")):
@@ -76,7 +76,9 @@ def plugins(kind):
             row.append(f"`{groups[path.stem]}`" if path.stem in groups else "")
             row += [doc["attributes"][key]["support"] for key in ("check_mode", "diff_mode")]
         rows.append(row)
-    return table(["Module", "What it does", "Group", "Check mode", "Diff"] if kind == "modules" else ["Filter", "What it does"], rows)
+    return table(
+        ["Module", "What it does", "Group", "Check mode", "Diff"] if kind == "modules" else [kind.capitalize(), "What it does"], rows
+    )
 
 
 def causes():

@@ -71,8 +71,6 @@ def look_up(self, terms, variables=None, **options):
 
 
 TemplateLookup.run = look_up
-# the lookup copies all variables for each template, to the last text, to add some of its own; no template writes to them
-look_up_template.__globals__["deepcopy"] = lambda variables: dict(variables) if variables.__class__ is dict else ChainMap({}, variables)
 
 
 def templar_of(loader, variables):
@@ -143,7 +141,7 @@ class Roles:
     def render(self, role, name, **more):
         """Return the text of roles/ROLE/templates/NAME, as the template module writes it."""
         path = ROOT / "roles" / role / "templates" / name
-        return self.value("lookup('ansible.builtin.template', template_path)", template_path=str(path), **more)
+        return self.value("lookup('mlops.platform.template', template_path)", template_path=str(path), **more)
 
     def tasks(self, role, name):
         """Return the tasks of roles/ROLE/tasks/NAME, whose templates can be filled in by template()."""
