@@ -241,11 +241,11 @@ class ClusterPlatform:
         path.write_bytes(base64.b64decode(found))
         return path
 
-    def http(self, login=True, timeout=60):
-        """Return a client of MLflow's Service; login: True for the administrator, None for nobody, or (user, password)."""
+    def http(self, login=True, timeout=60, ca=None):
+        """Return a client of MLflow's Service that trusts `ca`; login: True for the administrator, None for nobody, or (user, password)."""
         if login is True:
             login = ("admin", self.secrets()["mlflow_admin_password"])
-        found = clients.Http(self.url, login, self.ca, timeout=timeout)
+        found = clients.Http(self.url, login, ca or self.ca, timeout=timeout)
         if not self.ca:
             # MLflow refuses the names and addresses that it does not know
             found.headers["Host"] = "mlops-mlflow:5000"

@@ -111,12 +111,14 @@ class Load:
 
     def __init__(self, platform, clients=4, pause=0.1, ca=None):
         """Take the number of clients, the seconds between two requests of one (a run needs the processor too), and whom they trust."""
-        self.platform, self.pause, self.ca = platform, pause, ca
+        self.platform, self.pause = platform, pause
         self.stop = threading.Event()
         self.lock = threading.Lock()
         self.failures, self.written, self.done = [], [], 0
         self.run_id = platform.new_run("load")
-        self.threads = [threading.Thread(target=self.client, args=(number,), daemon=True) for number in range(clients)]
+        # made here: what fails in a thread fails without a word
+        made = [(number, platform.http(ca=ca)) for number in range(clients)]
+        self.threads = [threading.Thread(target=self.client, args=arguments, daemon=True) for arguments in made]
 
     def __enter__(self):
         for thread in self.threads:
@@ -130,8 +132,8 @@ class Load:
         with self.lock:
             self.failures += [f"{thread.name} has not ended" for thread in self.threads if thread.is_alive()]
 
-    def client(self, number):
-        client, step, began = self.platform.http(ca=self.ca), 0, time.monotonic()
+    def client(self, number, client):
+        step, began = 0, time.monotonic()
         while not self.stop.wait(self.pause):
             step += 1
             if number % 2:
