@@ -10,19 +10,22 @@ short_description: What is wrong with a K3s cluster that is to be, and how each 
 version_added: 0.2.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
-  - Takes what M(mlops.platform.k3s_info) found on all hosts, in the order of the inventory, and returns all problems, who begins the cluster or
+  - Takes what M(mlops.platform.k3s_info) found on all hosts, in the order of the inventory, and returns all problems, who begins the
+    cluster or
     is asked to join it, and the part of each host.
 positional: settings
 options:
   _input:
     description:
-      - The hosts by name, each a dictionary of role (V(server) or V(agent)), both, in_run, node_name, address, given_address, labels, taints and
+      - The hosts by name, each a dictionary of role (V(server) or V(agent)), both, in_run, node_name, address, given_address, labels,
+        taints and
         info, which is null for a host that could not be reached.
     type: dict
     required: true
   settings:
     description:
-      - The wishes for the cluster, with the keys version, pods, services, dns, domain, endpoint, datastore, encryption, token, extra, s3, schedule
+      - The wishes for the cluster, with the keys version, pods, services, dns, domain, endpoint, datastore, encryption, token, extra,
+        s3, schedule
         and clock_limit.
     type: dict
     required: true
@@ -38,12 +41,13 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The keys problems (texts), source (the host that begins the cluster, or that others ask), exists (whether there is a cluster), ca_hash and
+    - The keys problems (texts), source (the host that begins the cluster, or that others ask), exists (whether there is a cluster),
+      ca_hash and
       hosts (by name the node_name, address, init, join, upgrade, snapshot, drain, uncordon, replaces, peers and long_token of each).
   type: dict
 """
 
-from ansible_collections.mlops.platform.plugins.module_utils import k3s_plan
+from ansible_collections.mlops.platform.plugins.module_utils import k3s_plan  # noqa: E402
 
 
 class FilterModule:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 
-TOKEN = "/etc/rancher/k3s/token"
+TOKEN = "/etc/rancher/k3s/token"  # noqa: S105
 CONFIG = "/etc/rancher/k3s/config.yaml"
 BINARY = "/usr/local/bin/k3s"
 # what was installed from where: a later run compares with it, and needs no network
@@ -22,7 +22,6 @@ KEYS = (
     "cluster-dns",
     "cluster-domain",
     "secrets-encryption",
-    "datastore-endpoint",
 )
 
 

@@ -12,11 +12,13 @@ CAUSES = (
     (
         r"token CA hash does not match|CA cert.* does not match|different token|401 Unauthorized|: 401\b|not authorized|Unauthorized",
         "the token is not the cluster's: leave k3s_token unset to take it from the first server, or set it to what `cat"
-        " /var/lib/rancher/k3s/server/token` says on a server of this cluster. A host of another cluster is reset first (playbooks/cluster_reset.yml)",
+        " /var/lib/rancher/k3s/server/token` says on a server of this cluster. A host of another cluster is reset first"
+        " (playbooks/cluster_reset.yml)",
     ),
     (
         r"Node password rejected|duplicate hostname",
-        "a node of this name was made by another machine: delete it with `kubectl delete node NAME` if that machine is gone, or give this one"
+        "a node of this name was made by another machine: delete it with `kubectl delete node NAME` if that machine is gone, or give"
+        " this one"
         " another k3s_node_name",
     ),
     (
@@ -25,7 +27,8 @@ CAUSES = (
     ),
     (
         r"critical configuration value mismatch|critical configuration mismatched",
-        "this server's networks, DNS, flannel backend or encryption differ from the other servers': they are the same for all, so set them for the"
+        "this server's networks, DNS, flannel backend or encryption differ from the other servers': they are the same for all, so set"
+        " them for the"
         " group and not for a host",
     ),
     (

@@ -29,11 +29,16 @@ def join_of(name, host, source, hosts, settings, exists):
     return f"https://{at_port(hosts[source]['address'])}"
 
 
+def upgrades(info, settings):
+    """Return whether a node has another version than it is to have."""
+    return bool(info.get("data") and info["version"] and info["version"] != settings["version"])
+
+
 def make(hosts, settings):
     """Return the plan for a cluster.
 
-    hosts: {name: {role: server or agent, in_run, node_name, address, clock_limit, labels, taints, info: what k3s_info found, or None}}, in the
-    order of the inventory. settings: version, pods, services, dns, domain, endpoint, datastore, encryption, token.
+    hosts: {name: {role: server or agent, both, in_run, node_name, address, given_address, labels, taints, info: what k3s_info found, or
+    None}}, in the order of the inventory. settings: as the documentation of the filter k3s_plan names them.
     """
     servers = [name for name, host in hosts.items() if host["role"] == "server"]
     seen = {name: host for name, host in hosts.items() if host["info"]}
@@ -48,27 +53,32 @@ def make(hosts, settings):
         problems += [f"{name}: {text}" for text in k3s_checks.host(host, settings)]
     addresses = {
         # a node's own network counts, and what an address of it alone says where k3s_node_address is given
-        name: sorted({*host["info"]["addresses"], *([f"{host['address']}/{32 if '.' in host['address'] else 128}"] if host["given_address"] else [])})
+        name: sorted(
+            {*host["info"]["addresses"], *([f"{host['address']}/{32 if '.' in host['address'] else 128}"] if host["given_address"] else [])}
+        )
         for name, host in seen.items()
     }
     problems += k3s_networks.check(settings["pods"], settings["services"], settings["dns"], addresses)
     nodes = {node["name"]: node for name in healthy[:1] for node in hosts[name]["info"]["nodes"]}
     upgraded = [name for name in holders if hosts[name]["info"]["version"] == settings["version"]]
     first = settings["endpoint"] or (hosts[servers[0]]["address"] if servers else "")
+    older = [name for name in holders if hosts[name]["in_run"] and upgrades(hosts[name]["info"], settings)]
     plan = {}
     for name, host in hosts.items():
         info = host["info"] or {}
-        upgrade = bool(info.get("data") and info["version"] and info["version"] != settings["version"])
+        upgrade = upgrades(info, settings)
         node = nodes.get(host["node_name"])
         plan[name] = {
             "node_name": host["node_name"],
             "address": host["address"],
-            "init": name == source and not exists and not settings["datastore"]
+            "init": name == source
+            and not exists
+            and not settings["datastore"]
             or (info.get("data") == "server" and not info["config"].get("server") and not settings["datastore"]),
             "join": join_of(name, host, source, hosts, settings, exists) if host["role"] == "server" else f"https://{at_port(first)}",
             "upgrade": upgrade,
             # once for all servers, before the first of them has another version
-            "snapshot": upgrade and host["role"] == "server" and not upgraded and not settings["datastore"],
+            "snapshot": name in older[:1] and not upgraded and not settings["datastore"],
             "drain": upgrade and host["role"] == "agent" and node is not None,
             "uncordon": node is not None and node["cordoned_here"],
             # the node of a machine that is gone: its name, its password and its etcd member are in this one's way
@@ -80,6 +90,10 @@ def make(hosts, settings):
             ],
             "long_token": info.get("token_form") == "long" or (info.get("token_form") != "short" and not (name == source and not exists)),
         }
-    return {"problems": problems, "source": source, "exists": exists, "ca_hash": next((hosts[one]["info"]["ca_hash"] for one in holders), ""), "hosts": plan}
-
-
+    return {
+        "problems": problems,
+        "source": source,
+        "exists": exists,
+        "ca_hash": next((hosts[one]["info"]["ca_hash"] for one in holders), ""),
+        "hosts": plan,
+    }

@@ -20,7 +20,7 @@ class Failed(Exception):
 
 def systemctl(*arguments):
     """Run systemctl and return its output. Raises Failed."""
-    done = subprocess.run(["systemctl", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(["systemctl", *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:
         raise Failed(f"systemctl {' '.join(arguments)}: {done.stderr.decode('utf-8', 'replace').strip()}")
     return done.stdout.decode("utf-8", "replace")

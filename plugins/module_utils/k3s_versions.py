@@ -24,7 +24,10 @@ def step_problem(there, wanted):
     if before is None or before == after:
         return ""
     if after < before:
-        return f"is a downgrade from {there}, which K3s does not support: etcd and the API may not read newer data. Set it to {there} or a later one"
+        return (
+            f"is a downgrade from {there}, which K3s does not support: etcd and the API may not read newer data. Set it to {there} or"
+            " a later one"
+        )
     if after[0] == before[0] and after[1] > before[1] + 1:
         return f"skips a minor version: the host has {there}. Set k3s_version to a v{before[0]}.{before[1] + 1} release first, then go on"
     return ""

@@ -19,7 +19,8 @@ options:
     type: path
     default: /var/lib/rancher/k3s
   controller_time:
-    description: The time of the controller in seconds, from which RV(node.clock_offset) is told. Unset means that the clocks are not compared.
+    description: The time of the controller in seconds, from which RV(node.clock_offset) is told. Unset means that the clocks are not
+      compared.
     type: float
 attributes:
   check_mode:
@@ -175,7 +176,8 @@ def obstacles():
         found.append(f"K3s has no release for {platform.machine()}: use a host with one of {', '.join(ARCHITECTURES)}")
     if output("systemctl", "is-enabled", "nm-cloud-setup.service").strip() == "enabled":
         found.append(
-            "nm-cloud-setup.service is enabled and breaks the pod network: run `systemctl disable --now nm-cloud-setup.service nm-cloud-setup.timer` and reboot"
+            "nm-cloud-setup.service is enabled and breaks the pod network: run `systemctl disable --now nm-cloud-setup.service"
+            " nm-cloud-setup.timer` and reboot"
         )
     if os.path.isfile("/proc/cgroups"):
         with open("/proc/cgroups", encoding="utf-8") as stream:
@@ -227,8 +229,7 @@ def main():
             "active": active[0] if active else "",
             "ca_hash": k3s_files.token(data_dir)["hash"],
             "token_form": ("long" if token["hash"] else "short") if token["password"] else "",
-            # a password may be part of the endpoint
-            "config": {**{k: v for k, v in k3s_files.config().items() if k != "datastore-endpoint"}},
+            "config": k3s_files.config(),
             "hostname": socket.gethostname().lower(),
             "address": main_address(all_addresses),
             "addresses": all_addresses,

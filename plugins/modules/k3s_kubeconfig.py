@@ -11,7 +11,8 @@ short_description: Keep a K3s cluster's kubeconfig on the controller
 version_added: 0.2.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
-  - Writes the kubeconfig that a server has made for itself, with another address in it, readable by its owner alone, and proves that the API
+  - Writes the kubeconfig that a server has made for itself, with another address in it, readable by its owner alone, and proves that the
+    API
     answers at that address with it.
 options:
   content:
@@ -137,8 +138,9 @@ def main():
         why = trouble(content, server)
     if why:
         module.fail_json(
-            msg=f"the API does not answer at {server} from the controller: {why}. Open the port to it, or set k3s_kubeconfig_address, or k3s_api_endpoint, to an"
-            " address that the controller reaches; a name that the certificate does not have yet belongs into k3s_tls_sans"
+            msg=f"the API does not answer at {server} from the controller: {why}. Open the port to it, or set"
+            " k3s_kubeconfig_address, or k3s_api_endpoint, to an address that the controller reaches; a name that the certificate"
+            " does not have yet belongs into k3s_tls_sans"
         )
     diff = {"before_header": path, "after_header": path, "before": "", "after": "(changes; the content is secret)\n" if changed else ""}
     module.exit_json(changed=changed, server=server, diff=diff)

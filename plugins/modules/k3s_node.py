@@ -21,7 +21,8 @@ options:
     description:
       - V(drained) makes the node unschedulable and moves its pods away, as far as their disruption budgets let it.
       - V(schedulable) makes it schedulable again, if V(drained) made it unschedulable. One that somebody else did is left.
-      - V(absent) deletes the node, with the password that its name is bound to, and waits until its etcd member is gone. It empties no node.
+      - V(absent) deletes the node, with the password that its name is bound to, and waits until its etcd member is gone. It empties no
+        node.
     type: str
     choices: [drained, schedulable, absent]
     required: true
@@ -90,8 +91,10 @@ def drain(module, api, node):
     if done.returncode:
         said = "\n".join(done.stdout.decode("utf-8", "replace").splitlines()[-12:])
         module.fail_json(
-            msg=f"{name} could not be drained in {given['timeout']} s; it stays unschedulable, and nothing else was changed. kubectl says:\n{said}\n"
-            "What to do: a pod disruption budget that allows no disruption needs one more replica; pods that nothing makes anew are deleted only"
+            msg=f"{name} could not be drained in {given['timeout']} s; it stays unschedulable, and nothing else was"
+            f" changed. kubectl says:\n{said}\n"
+            "What to do: a pod disruption budget that allows no disruption needs one more replica; pods that nothing makes anew are"
+            " deleted only"
             " with k3s_drain_force; then run again"
         )
     return ["drained"]
@@ -120,7 +123,9 @@ def delete(module, api, node):
     api.call("DELETE", f"/api/v1/nodes/{name}")
     end = time.monotonic() + given["timeout"]
     # K3s removes the etcd member and the password when it sees the node go, which a finalizer of its own may hold up for a moment
-    while api.node(name) is not None or (api.find(f"{SECRETS}/{name}.node-password.k3s") and time.monotonic() < end - given["timeout"] + 15):
+    while api.node(name) is not None or (
+        api.find(f"{SECRETS}/{name}.node-password.k3s") and time.monotonic() < end - given["timeout"] + 15
+    ):
         if time.monotonic() > end:
             module.fail_json(msg=f"{name} is still there {given['timeout']} s after it was deleted; see `kubectl get node {name} -o yaml`")
         time.sleep(1)

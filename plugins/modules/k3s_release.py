@@ -11,7 +11,8 @@ short_description: Install the binary and the images of a K3s release
 version_added: 0.2.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
-  - Fetches the checksum list of a release, and then those files that the host does not have. Each is verified, and the binary is run once to say
+  - Fetches the checksum list of a release, and then those files that the host does not have. Each is verified, and the binary is run
+    once to say
     its version, before any of them takes the place of another one.
   - Notes what was installed in V(/usr/local/share/mlops-k3s/release.json). Where the files are still those, nothing is fetched.
   - It starts and restarts nothing.

@@ -15,7 +15,8 @@ description:
     each start what it was started with, so a run that was killed between a change and the restart is made good by the next one.
   - A healthy server is restarted only while all other servers of the cluster are healthy and it is its turn, which a Lease in
     C(kube-system) says. This holds however many hosts the module runs on at a time.
-  - Waits until the node is Ready with the version that is installed, and the API of a server with its etcd too. When that does not happen it
+  - Waits until the node is Ready with the version that is installed, and the API of a server with its etcd too. When that does not
+    happen it
     fails with what the journal says, and with what to do.
 options:
   role:
@@ -208,8 +209,10 @@ def turn(module, duration):
         return k3s_guard.wait_for_turn(given["data_dir"], given["node_name"], given["peers"], given["patience"], duration)
     except k3s_guard.Refused as error:
         module.fail_json(
-            msg=f"{given['node_name']} was not restarted, because another server is not healthy, and the cluster could lose its quorum. {error}."
-            " What to do: bring that server back (`systemctl status k3s` there), or remove it with playbooks/cluster_remove.yml; then run again",
+            msg=f"{given['node_name']} was not restarted, because another server is not healthy, and the cluster could lose its"
+            f" quorum. {error}."
+            " What to do: bring that server back (`systemctl status k3s` there), or remove it with playbooks/cluster_remove.yml; then"
+            " run again",
             actions=[],
             reasons=[],
         )
