@@ -13,7 +13,7 @@ author: [The mlops.platform maintainers (@mlops-platform)]
 description:
   - Writes the kubeconfig that a server has made for itself, with another address in it, readable by its owner alone, and proves that the
     API
-    answers at that address with it.
+    answers at that address with it. A file that works stays, if the server has merely renewed its certificate, until it is a month old.
 options:
   content:
     description: The server's C(/etc/rancher/k3s/k3s.yaml).
@@ -73,6 +73,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mlops.platform.plugins.module_utils.host_paths import hold, replace_file
 from ansible_collections.mlops.platform.plugins.module_utils.k3s_plan import at_port
 
+MONTH = 30 * 24 * 3600
+
 
 def data(content, key):
     """Return what a kubeconfig has under KEY-data, decoded."""
@@ -100,6 +102,19 @@ def trouble(content, server):
         return str(error)
 
 
+def still_good(before, content, server, path):
+    """Return whether the file can stay although the server has another certificate now, as it may have after each restart.
+
+    One that is a month old is replaced, long before it expires.
+    """
+    if before is None or f"server: {server}" not in before:
+        return False
+    authority = "certificate-authority"
+    if data(before, authority) != data(content, authority) or time.time() - os.stat(path).st_mtime > MONTH:
+        return False
+    return not trouble(before, server)
+
+
 def main():
     """Run the module."""
     module = AnsibleModule(
@@ -121,7 +136,9 @@ def main():
             before = stream.read()
     except OSError:
         before = None
-    changed = before != content
+    changed = before != content and not still_good(before, content, server, path)
+    if not changed:
+        content = before
     try:
         if changed and not module.check_mode:
             if not os.path.isdir(os.path.dirname(path)):
