@@ -82,7 +82,7 @@ def make(hosts, settings):
             "drain": upgrade and host["role"] == "agent" and node is not None,
             "uncordon": node is not None and node["cordoned_here"],
             # the node of a machine that is gone: its name, its password and its etcd member are in this one's way
-            "replaces": bool(exists and not info.get("data") and node is not None and not node["ready"]),
+            "replaces": bool(exists and not info.get("data") and node is not None),
             "peers": [
                 {"name": hosts[other]["node_name"], "address": hosts[other]["address"]}
                 for other in holders

@@ -27,7 +27,8 @@ options:
     choices: [drained, schedulable, absent]
     required: true
   force:
-    description: Whether V(drained) deletes pods that nothing makes anew, and V(absent) a node that is Ready.
+    description: Whether V(drained) deletes pods that nothing makes anew, and V(absent) a node that is Ready. Without it
+        V(absent) waits until the node is not, as that of a machine that is gone.
     type: bool
     default: false
   data_dir:
@@ -113,13 +114,20 @@ def release(module, api, node):
 def delete(module, api, node):
     """Delete a node with its password; return what was done. Raises ApiError, OSError."""
     name, given = node["name"], module.params
-    if node["ready"] and not given["force"]:
-        module.fail_json(
-            msg=f"{name} is Ready, so a machine of that name is in the cluster and alive: it was not removed. Give the new host another"
-            " k3s_node_name, or remove that one with playbooks/cluster_remove.yml"
-        )
     if module.check_mode:
         return ["deleted"]
+    # the node of a machine that has just gone is Ready for about a minute more
+    end = time.monotonic() + given["timeout"]
+    while node is not None and node["ready"] and not given["force"]:
+        if time.monotonic() > end:
+            module.fail_json(
+                msg=f"{name} is Ready, so a machine of that name is in the cluster and alive: it was not removed. Give the new host another"
+                " k3s_node_name, or remove that one with playbooks/cluster_remove.yml"
+            )
+        time.sleep(3)
+        node = api.node(name)
+    if node is None:
+        return []
     api.call("DELETE", f"/api/v1/nodes/{name}")
     end = time.monotonic() + given["timeout"]
     # K3s removes the etcd member and the password when it sees the node go, which a finalizer of its own may hold up for a moment
