@@ -139,9 +139,8 @@ def install(module, files, targets, source):
             )
         for what in differing:
             os.rename(ready[what], targets[what])
-            module.set_context_if_different(targets[what], module.selinux_context(targets[what]), False)
-            if module.selinux_enabled():
-                module.set_default_selinux_context(targets[what], False)
+            # does nothing where SELinux is off
+            module.set_default_selinux_context(targets[what], False)
     finally:
         for path in ready.values():
             k3s_release.remove(path)
