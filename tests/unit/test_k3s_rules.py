@@ -297,7 +297,11 @@ def test_a_first_server_that_is_replaced_joins_and_begins_nothing():
     assert (made["source"], made["exists"]) == ("vm2", True)
     assert made["hosts"]["vm1"]["join"] == "https://192.0.2.12:6443"
     assert not made["hosts"]["vm1"]["init"]
+    # also while the cluster has not noticed yet that the old machine is gone: the module waits for that
     assert made["hosts"]["vm1"]["replaces"]
+    for name in ("vm2", "vm3"):
+        hosts[name]["info"]["nodes"] = [node(1), node(2), node(3)]
+    assert plan(hosts, SETTINGS)["hosts"]["vm1"]["replaces"]
     assert made["hosts"]["vm1"]["long_token"]
     assert [one["name"] for one in made["hosts"]["vm1"]["peers"]] == ["vm2", "vm3"]
 
