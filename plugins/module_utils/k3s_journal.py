@@ -26,6 +26,11 @@ CAUSES = (
         "an etcd member of this name is still known: remove the node with playbooks/cluster_remove.yml, then run again",
     ),
     (
+        r"permanently removed from the cluster|removed from etcd cluster|member has been removed",
+        "this server was taken out of the cluster: remove its data with playbooks/cluster_reset.yml, --limit and k3s_reset_data, then"
+        " run again",
+    ),
+    (
         r"critical configuration value mismatch|critical configuration mismatched",
         "this server's networks, DNS, flannel backend or encryption differ from the other servers': they are the same for all, so set"
         " them for the"

@@ -34,6 +34,11 @@ def upgrades(info, settings):
     return bool(info.get("data") and info["version"] and info["version"] != settings["version"])
 
 
+def begins(first, info, settings):
+    """Return whether a server begins its cluster, or has begun it: one that has data and joined nobody."""
+    return not settings["datastore"] and (first or (info.get("data") == "server" and not info["config"].get("server")))
+
+
 def make(hosts, settings):
     """Return the plan for a cluster.
 
@@ -71,10 +76,7 @@ def make(hosts, settings):
         plan[name] = {
             "node_name": host["node_name"],
             "address": host["address"],
-            "init": name == source
-            and not exists
-            and not settings["datastore"]
-            or (info.get("data") == "server" and not info["config"].get("server") and not settings["datastore"]),
+            "init": begins(name == source and not exists, info, settings),
             "join": join_of(name, host, source, hosts, settings, exists) if host["role"] == "server" else f"https://{at_port(first)}",
             "upgrade": upgrade,
             # once for all servers, before the first of them has another version
@@ -94,6 +96,6 @@ def make(hosts, settings):
         "problems": problems,
         "source": source,
         "exists": exists,
-        "ca_hash": next((hosts[one]["info"]["ca_hash"] for one in holders), ""),
+        "ca_hash": next((hosts[one]["info"]["ca_hash"] for one in holders if hosts[one]["info"]["ca_hash"]), ""),
         "hosts": plan,
     }

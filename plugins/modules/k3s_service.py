@@ -120,9 +120,11 @@ REPEATED = 3
 KUBELET = "http://127.0.0.1:10248/healthz"
 
 
-def not_ready(given, unit):
-    """Return why the service is not what it should be, or an empty text. Raises k3s_service.Failed."""
+def not_ready(given, unit, former):
+    """Return why the service is not what it should be, or an empty text. `former` is the process that must be gone. Raises Failed."""
     state = k3s_service.state(unit)
+    if former and state["MainPID"] == former:
+        return f"{unit} still has the process {former}, which must end"
     if state["ActiveState"] != "active":
         return f"{unit} is {state['ActiveState']} ({state['SubState']})"
     try:
@@ -166,12 +168,12 @@ def hopeless(unit, since):
     return sum(found[0][:60] in k3s_journal.clean(line.replace('\\"', '"')) for line in lines) >= REPEATED
 
 
-def wait(module, unit, since):
+def wait(module, unit, since, former):
     """Wait until the service is healthy; fail the module where it does not become so."""
     given = module.params
     end = time.monotonic() + given["timeout"]
     look_at = time.monotonic() + 10
-    why = not_ready(given, unit)
+    why = not_ready(given, unit, former)
     while why:
         if time.monotonic() > end:
             module.fail_json(msg=explanation(given, unit, since, f"not healthy after {given['timeout']} s, {why}"), actions=[], reasons=[])
@@ -180,7 +182,7 @@ def wait(module, unit, since):
                 module.fail_json(msg=explanation(given, unit, since, why), actions=[], reasons=[])
             look_at = time.monotonic() + 5
         time.sleep(1)
-        why = not_ready(given, unit)
+        why = not_ready(given, unit, former)
 
 
 def needed(given, unit):
@@ -219,6 +221,16 @@ def turn(module, duration):
     return False
 
 
+def give_back(given):
+    """End the turn of this server. One that cannot be ended now ends by itself."""
+    for _attempt in range(5):
+        try:
+            k3s_guard.give_back(server_api(given["data_dir"]), given["node_name"])
+            return
+        except (ApiError, OSError):
+            time.sleep(2)
+
+
 def run(module):
     """Do what is needed and return (actions, reasons). Raises k3s_service.Failed."""
     given = module.params
@@ -233,15 +245,16 @@ def run(module):
         k3s_service.systemctl("daemon-reload")
     if "enabled" in actions:
         k3s_service.systemctl("enable", unit)
+    former = None
     if {"started", "restarted"} & set(actions):
+        process = k3s_service.state(unit)["MainPID"]
+        former = None if process == "0" else process
         # a unit whose start never ends would hold systemctl for ever
         k3s_service.systemctl("restart", "--no-block", unit)
-        # until systemd has begun with it, the old process is still the active one
-        time.sleep(1)
-    wait(module, unit, since if actions else since - given["timeout"])
+    wait(module, unit, since if actions else since - given["timeout"], former)
     # also a turn that a run which was killed has left
     if taken or (server and given["peers"]):
-        k3s_guard.give_back(server_api(given["data_dir"]), given["node_name"])
+        give_back(given)
     return actions, reasons
 
 

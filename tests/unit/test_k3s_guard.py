@@ -166,6 +166,7 @@ def line(text, level="error"):
         ("starting kubernetes: preparing server: token CA hash does not match the Cluster CA certificate hash: a != b", "the token is not"),
         ("Node password rejected, duplicate hostname or contents of '/etc/rancher/node/password'", "made by another machine"),
         ("ETCD join failed: duplicate node name found, please use a unique name for this node", "cluster_remove.yml"),
+        ("etcd: the member has been permanently removed from the cluster", "k3s_reset_data"),
         ("critical configuration value mismatch between servers: cluster-cidr", "the same for all"),
         ("tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2020", "the clocks differ"),
         ("flag provided but not defined: -nonsense", "k3s_extra_config"),
