@@ -54,6 +54,10 @@ node:
     intact:
       description: Whether the binary is the one that was installed.
       type: bool
+    images:
+      description: Names of the archives of images that lie where K3s imports them.
+      type: list
+      elements: str
     data:
       description: Whose data lies here, V(server), V(agent) or an empty text.
       type: str
@@ -102,6 +106,7 @@ node:
       elements: str
 """
 
+import glob
 import json
 import os
 import platform
@@ -225,6 +230,7 @@ def main():
         node={
             "version": version,
             "intact": intact,
+            "images": sorted(os.path.basename(path) for path in glob.glob(os.path.join(data_dir, "agent", "images", "*"))),
             "data": k3s_files.data(data_dir),
             "active": active[0] if active else "",
             "ca_hash": k3s_files.token(data_dir)["hash"],

@@ -9,7 +9,7 @@ import yaml
 from lib.render import ODD, ROOT, Roles
 
 GROUPS = {"k3s_servers": ["vm1", "vm2", "vm3"], "k3s_agents": ["vm4"]}
-NODE = {"selinux": False, "architecture": "x86_64", "intact": True, "version": "v1.33.5+k3s1"}
+NODE = {"selinux": False, "architecture": "x86_64", "intact": True, "version": "v1.33.5+k3s1", "images": []}
 TOKEN = "0123456789abcdef" * 4
 HASH = "a" * 64
 
@@ -245,6 +245,22 @@ def test_releases_come_from_the_mirror_where_there_is_one():
 def test_names_of_a_releases_files(machine, files):
     made = role(k3s_airgap_images="tar.zst")
     assert made.value("k3s_release_files", k3s_state={"node": {**NODE, "architecture": machine}}) == files
+
+
+@pytest.mark.parametrize(
+    ("there", "form", "needed"),
+    [
+        ({}, "none", False),
+        ({"version": "v1.33.4+k3s1"}, "none", True),
+        ({"intact": False}, "none", True),
+        ({}, "tar.gz", True),
+        ({"images": ["k3s-airgap-images-amd64.tar.gz"]}, "tar.gz", False),
+    ],
+)
+def test_files_of_a_directory_are_copied_where_they_are_needed(there, form, needed):
+    made = role(k3s_local_dir="/srv/k3s", k3s_version="v1.33.5+k3s1", k3s_airgap_images=form)
+    assert made.value("k3s_from_directory", k3s_state={"node": {**NODE, **there}}) is needed
+    assert role(k3s_version="v1.34.0+k3s1").value("k3s_from_directory") is False
 
 
 def test_the_plan_is_asked_about_all_hosts_in_the_inventorys_order():
