@@ -137,6 +137,8 @@ def not_ready(given, unit, former):
         with urllib.request.urlopen(KUBELET, timeout=5):
             pass
         node = api.node(given["node_name"])
+    except FileNotFoundError:
+        return "it has no certificates yet, with which a node joins its cluster"
     except (ApiError, OSError) as error:
         return f"the API does not answer: {error}"
     if node is None:

@@ -132,6 +132,11 @@ def test_what_is_waited_for(monkeypatch, api, state, why):
     assert said == why if not why else why in said
 
 
+def test_a_node_that_has_not_joined_is_waited_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(units, "state", lambda _unit: RUNNING)
+    assert "no certificates yet" in module.not_ready({**GIVEN, "role": "agent", "data_dir": str(tmp_path)}, "k3s-agent.service", None)
+
+
 def test_a_kubelet_that_does_not_answer_is_waited_for(monkeypatch):
     def refused(_url, timeout):
         raise OSError(f"refused within {timeout} s")
