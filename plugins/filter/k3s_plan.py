@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: k3s_plan
 short_description: What is wrong with a K3s cluster that is to be, and how each host joins it
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
   - Takes what M(mlops.platform.k3s_info) found on all hosts, in the order of the inventory, and returns all problems, who begins the

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: k3s_info
 short_description: Look at a host that is, or will be, a node of a K3s cluster
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
   - Returns what is installed, what runs, whose data lies there, what the cluster says of its nodes, and what would stop an installation.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: k3s_kubeconfig
 short_description: Keep a K3s cluster's kubeconfig on the controller
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
   - Writes the kubeconfig that a server has made for itself, with another address in it, readable by its owner alone, and proves that the

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: k3s_node
 short_description: Drain, uncordon or delete a node of a K3s cluster
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
   - Runs on a server of the cluster, with the administrator's certificate that K3s keeps there.

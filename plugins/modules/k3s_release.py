@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: k3s_release
 short_description: Install the binary and the images of a K3s release
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
   - Fetches the checksum list of a release, and then those files that the host does not have. Each is verified, and the binary is run

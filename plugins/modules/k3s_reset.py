@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: k3s_reset
 short_description: Remove K3s from a host
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
   - Stops K3s and its containers, unmounts what they had, removes links, network namespaces and rules of iptables, the units, the binary

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: k3s_service
 short_description: Start or restart K3s where that is needed, and wait until it is healthy
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
   - Starts K3s where it does not run, and restarts it where it was started with other files than those that are there now. The unit notes at

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: k3s_token
 short_description: Read the token of a K3s cluster, or make the one of a new cluster
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
   - Returns the token that the servers of a cluster share. Where the host has none it is generated from the operating system's random
