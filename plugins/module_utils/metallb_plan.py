@@ -123,8 +123,8 @@ class Plan:
         if self.old:
             found, problems = metallb_objects.config_map(self.settings, namespace, OURS)
             self.problems += problems
-            # a router's password is in it
-            self.hidden = [found]
+            # a router's password may be in it
+            (self.hidden if any(peer.get("password") for peer in self.settings.peers) else self.objects).append(found)
             return
         for settings, marks in ((before, CONVERTED), (self.settings, OURS)):
             objects, hidden = metallb_objects.resources(settings, namespace, marks)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_api import namespaced
+from ansible_collections.mlops.platform.plugins.module_utils.cluster_workload import observed, progress
 from ansible_collections.mlops.platform.plugins.module_utils.metallb_objects import GROUP, MANAGED, OURS, VERSIONS
 
 # in the order in which they can go: what refers to others first
@@ -88,6 +89,15 @@ class State:
     def installed(self):
         """Return whether MetalLB's own workloads are there."""
         return any(self.workloads.values())
+
+    def ready(self):
+        """Return whether all of its pods run, in the newest revision."""
+        controller, speaker = self.workloads.get("Deployment"), self.workloads.get("DaemonSet")
+        if not controller or not speaker:
+            return False
+        status = speaker.get("status") or {}
+        counts = {status.get(key) or 0 for key in ("desiredNumberScheduled", "numberReady", "updatedNumberScheduled")}
+        return progress(controller)[0] and observed(speaker) and len(counts) == 1
 
     def made_here(self):
         """Return whether the platform has installed it."""

@@ -146,6 +146,10 @@ installed:
   description: The version that is installed. Empty means none, or one that does not tell its version.
   returned: always
   type: str
+ready:
+  description: Whether the controller and a speaker on every node run and are ready.
+  returned: always
+  type: bool
 objects:
   description: The custom resources to apply.
   returned: always
@@ -213,7 +217,7 @@ def main():
     module = new_module(OPTIONS)
     given = module.params
     settings = metallb_settings.read(**{name: given[name] for name in SETTINGS})
-    result = {"needed": False, "bare": True, "served": False, "policies_served": False, "installed": "", "requests": 0}
+    result = {"needed": False, "bare": True, "served": False, "policies_served": False, "ready": False, "installed": "", "requests": 0}
     result.update({name: [] for name in LISTS})
     problems = []
     try:
@@ -224,7 +228,7 @@ def main():
         problems = plan.problems
         result.update({name: getattr(plan, name) for name in LISTS})
         result.update(needed=plan.needed, bare=state.home is None, served=state.served, policies_served=state.policies_served)
-        result.update(installed=state.version(), requests=cluster.requests)
+        result.update(installed=state.version(), ready=state.ready(), requests=cluster.requests)
     except ClusterError as error:
         # whoever prepares an installation wants this beside what the other checks found, not instead of it
         problems = [*settings.problems, (error.what, error.remedy)]
