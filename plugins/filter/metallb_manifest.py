@@ -59,7 +59,8 @@ options:
 EXAMPLES = r"""
 - name: Take the speaker from a registry of one's own
   ansible.builtin.set_fact:
-    manifest: "{{ text | from_yaml_all | mlops.platform.metallb_manifest('0.16.1', images={'speaker': 'registry.example.org/speaker:v0.16.1'}) }}"
+    manifest: "{{ text | from_yaml_all
+                  | mlops.platform.metallb_manifest('0.16.1', images={'speaker': 'registry.example.org/speaker:v0.16.1'}) }}"
 """
 
 RETURN = r"""

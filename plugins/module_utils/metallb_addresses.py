@@ -73,14 +73,16 @@ def around(addresses):
 def problems(pools, taken=None, kept_free=None, node_networks=(), outside=False):
     """Return [(what, remedy)] of what is wrong with the addresses of `pools`, each with name, addresses and protocol.
 
-    `taken` has what each address is by address, `kept_free` what each network is by network. An address of `taken` that is a name is passed over.
+    `taken` has what each address is by address, `kept_free` what each network is by network. A name in `taken` is passed over.
     """
     found, spans = [], []
     for pool in pools:
         for text in pool["addresses"]:
             one, wrong = span(text)
             if one is None:
-                found.append((f"pool {pool['name']}: {wrong}", "give ranges such as 192.0.2.10-192.0.2.20, or networks such as 192.0.2.16/28"))
+                found.append(
+                    (f"pool {pool['name']}: {wrong}", "give ranges such as 192.0.2.10-192.0.2.20, or networks such as 192.0.2.16/28")
+                )
             else:
                 spans.append((pool, one))
     taken, kept_free = taken or {}, kept_free or {}
@@ -113,8 +115,8 @@ def _outside(spans, taken, node_networks, outside):
                 (
                     f"pool {pool['name']}: {one.text} is in no network of the nodes"
                     f" ({', '.join(map(str, nearby))}{'' if given else ', taken from their addresses'})",
-                    "give addresses of a network that the nodes are in; or set metallb_node_networks, or metallb_pool_outside where a router"
-                    " sends them to the nodes",
+                    "give addresses of a network that the nodes are in; or set metallb_node_networks, or metallb_pool_outside where a"
+                    " router sends them to the nodes",
                 )
             )
     return found

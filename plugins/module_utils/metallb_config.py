@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import re
 
-import yaml
-
 from ansible_collections.mlops.platform.plugins.module_utils.metallb_objects import ADVERTISEMENT_KEYS, PEER_KEYS, PROFILE_KEYS
 from ansible_collections.mlops.platform.plugins.module_utils.metallb_settings import Settings
 
@@ -18,6 +16,8 @@ REMEDY = "correct the ConfigMap, or write what it should say into metallb_pools 
 
 def read(text):
     """Return the Settings that the ConfigMap's key `config` describes. What cannot be converted is a problem in them."""
+    import yaml
+
     found = Settings()
     try:
         config = yaml.safe_load(text or "") or {}

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import base64
 
-import yaml
-
 MANAGED = "app.kubernetes.io/managed-by"
 OURS = {MANAGED: "mlops.platform", "app.kubernetes.io/part-of": "mlops", "app.kubernetes.io/name": "metallb"}
 # what was converted belongs to whoever wrote the ConfigMap: no run of ours removes it
@@ -96,7 +94,9 @@ def _without(given, *keys):
 
 
 def config_map(settings, namespace, labels):
-    """Return (ConfigMap, problems) of Settings for MetalLB up to 0.12. It holds the routers' passwords in clear: MetalLB 0.12 has no other way."""
+    """Return (ConfigMap, problems) of Settings for MetalLB up to 0.12, which has routers' passwords there in clear, and no other way."""
+    import yaml
+
     problems, config = [], {}
     if settings.peers:
         config["peers"] = [_old_peer(peer, problems) for peer in settings.peers]
@@ -104,7 +104,8 @@ def config_map(settings, namespace, labels):
         config["address-pools"] = [_old_pool(pool, problems) for pool in settings.pools]
     if settings.profiles:
         config["bfd-profiles"] = [
-            {"name": one["name"], **_renamed(one, PROFILE_KEYS, f"metallb_bfd_profiles: {one['name']}", problems)} for one in settings.profiles
+            {"name": one["name"], **_renamed(one, PROFILE_KEYS, f"metallb_bfd_profiles: {one['name']}", problems)}
+            for one in settings.profiles
         ]
     text = yaml.safe_dump(config, sort_keys=False, width=1000) if config else ""
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("config", namespace, labels), "data": {"config": text}}, problems
@@ -113,7 +114,9 @@ def config_map(settings, namespace, labels):
 def _old_pool(pool, problems):
     where = f"pool {pool['name']}"
     if pool["spec"]:
-        problems.append((f"{where}: MetalLB up to 0.12 knows no {', '.join(sorted(pool['spec']))}", "leave spec out, or take a newer metallb_version"))
+        problems.append(
+            (f"{where}: MetalLB up to 0.12 knows no {', '.join(sorted(pool['spec']))}", "leave spec out, or take a newer metallb_version")
+        )
     found = {"name": pool["name"], "protocol": pool["protocol"], "addresses": pool["addresses"]}
     found |= {} if pool["auto_assign"] else {"auto-assign": False}
     found |= {"avoid-buggy-ips": True} if pool["avoid_buggy_ips"] else {}
@@ -122,7 +125,10 @@ def _old_pool(pool, problems):
         found["bgp-advertisements"] = [_renamed(one, ADVERTISEMENT_KEYS, where, problems) for one in pool["advertisements"]]
     elif advertisements:
         problems.append(
-            (f"{where}: MetalLB up to 0.12 announces in layer 2 at every interface", "leave metallb_interfaces and advertisements out, or take a newer metallb_version")
+            (
+                f"{where}: MetalLB up to 0.12 announces in layer 2 at every interface",
+                "leave metallb_interfaces and advertisements out, or take a newer metallb_version",
+            )
         )
     return found
 
@@ -131,7 +137,8 @@ def _old_peer(peer, problems):
     found = _renamed(_without(peer, "nodeSelectors"), PEER_KEYS, f"metallb_peers: {peer['name']}", problems)
     if peer.get("nodeSelectors"):
         found["node-selectors"] = [
-            {"match-labels": one.get("matchLabels") or {}, "match-expressions": one.get("matchExpressions") or []} for one in peer["nodeSelectors"]
+            {"match-labels": one.get("matchLabels") or {}, "match-expressions": one.get("matchExpressions") or []}
+            for one in peer["nodeSelectors"]
         ]
     return found
 

@@ -44,28 +44,41 @@ class Plan:
         state, version, problems = self.state, self.wanted["version"], self.problems
         if not self.wanted["manage"]:
             if not state.served:
-                problems.append(("metallb_manage is false, and the cluster has no MetalLB with custom resources", "install it, or set metallb_manage to true"))
+                problems.append(
+                    (
+                        "metallb_manage is false, and the cluster has no MetalLB with custom resources",
+                        "install it, or set metallb_manage to true",
+                    )
+                )
             return
         if not numbers(version):
             problems.append((f"metallb_version is {version}", "give a version such as 0.16.1"))
             return
         if self.wanted["namespace"] != HOME:
-            problems.append((f"metallb_namespace is {self.wanted['namespace']}", f"leave it {HOME}, where MetalLB's own manifest is made for"))
+            problems.append(
+                (f"metallb_namespace is {self.wanted['namespace']}", f"leave it {HOME}, where MetalLB's own manifest is made for")
+            )
         if state.foreign:
             found = state.foreign[0]["metadata"]
             problems.append(
                 (
                     f"MetalLB was installed in another way: the Deployment {found['name']} in the namespace {found.get('namespace')}",
-                    f"set metallb_manage to false and metallb_namespace to {found.get('namespace')} to give it its pools alone; or remove it first",
+                    f"set metallb_manage to false and metallb_namespace to {found.get('namespace')} to give it its pools alone;"
+                    " or remove it first",
                 )
             )
         if self.old and state.server >= FIRST_WITHOUT_OLD_POLICIES:
             server = ".".join(map(str, state.server))
-            problems.append((f"metallb_version is {version}, which runs on clusters up to 1.24, and this one is {server}", "take 0.13 or later"))
+            problems.append(
+                (f"metallb_version is {version}, which runs on clusters up to 1.24, and this one is {server}", "take 0.13 or later")
+            )
         installed = state.version()
         if state.installed() and numbers(installed) > numbers(version):
             problems.append(
-                (f"metallb_version is {version}, and {installed} is installed", f"set it to {installed} or later; there is no way back but metallb_state absent")
+                (
+                    f"metallb_version is {version}, and {installed} is installed",
+                    f"set it to {installed} or later; there is no way back but metallb_state absent",
+                )
             )
         if self.old and self.wanted["mode"] == "frr":
             problems.append((f"metallb_mode is frr, which MetalLB {version} does not have", "set it to native, or take 0.13 or later"))
@@ -157,20 +170,29 @@ class Plan:
             for service, address in self.state.given():
                 one = metallb_addresses.span(f"{address}-{address}")[0]
                 if pool and one and pool.overlaps(one):
-                    self.losses.append(f"the pool {item['metadata']['name']} goes, and with it {address}, the address of the Service {service}")
+                    self.losses.append(
+                        f"the pool {item['metadata']['name']} goes, and with it {address}, the address of the Service {service}"
+                    )
 
     def _absent(self):
         if self.state.installed() and not self.state.made_here():
-            self.problems.append(("metallb_state is absent, and the MetalLB that is there was installed in another way", "remove it in that way"))
+            self.problems.append(
+                ("metallb_state is absent, and the MetalLB that is there was installed in another way", "remove it in that way")
+            )
         others = [f"{kind} {one['metadata']['name']}" for kind, items in self.state.resources.items() for one in items if not ours(one)]
         if others and self.state.made_here():
             self.problems.append(
-                (f"metallb_state is absent, and there is more than the platform has made: {', '.join(others)}", "delete these first, if nobody needs them")
+                (
+                    f"metallb_state is absent, and there is more than the platform has made: {', '.join(others)}",
+                    "delete these first, if nobody needs them",
+                )
             )
         # the namespace goes last: a removal that was killed is gone on with
         self.needed = self.state.made_here() or bool(self.state.home and ours(self.state.home) and not self.state.installed())
         self.removed = [
-            _reference({**one, "apiVersion": f"{GROUP}/{VERSIONS[kind]}", "kind": kind}) for kind, items in self.state.resources.items() for one in items
+            _reference({**one, "apiVersion": f"{GROUP}/{VERSIONS[kind]}", "kind": kind})
+            for kind, items in self.state.resources.items()
+            for one in items
         ]
         for service, address in self.state.given():
             self.losses.append(f"the Service {service} loses the address {address}, if MetalLB gave it")

@@ -35,7 +35,9 @@ def read(pool=None, pools=None, interfaces=None, peers=None, bfd_profiles=None):
     given = {"pool": pool, "pools": pools, "interfaces": interfaces, "peers": peers, "bfd_profiles": bfd_profiles}
     for name, value in given.items():
         if value and not isinstance(value, (list, tuple)):
-            found.problems.append((f"metallb_{name} is a text, and not a list", f"write it as YAML in the inventory: metallb_{name}: [...]"))
+            found.problems.append(
+                (f"metallb_{name} is a text, and not a list", f"write it as YAML in the inventory: metallb_{name}: [...]")
+            )
             given[name] = []
     reach = [{"interfaces": list(given["interfaces"])}] if given["interfaces"] else [{}]
     if given["pool"]:
@@ -50,7 +52,9 @@ def read(pool=None, pools=None, interfaces=None, peers=None, bfd_profiles=None):
     for peer in found.peers:
         lacking = [key for key in NEEDED if not peer.get(key) and not peer.get(INSTEAD.get(key, ""))]
         if lacking:
-            found.problems.append((f"metallb_peers: {peer['name']} lacks {', '.join(lacking)}", "give what BGPPeer of metallb.io/v1beta2 needs"))
+            found.problems.append(
+                (f"metallb_peers: {peer['name']} lacks {', '.join(lacking)}", "give what BGPPeer of metallb.io/v1beta2 needs")
+            )
     for kind, entries in (("pools", found.pools), ("peers", found.peers), ("bfd_profiles", found.profiles)):
         names = [one["name"] for one in entries]
         for name in sorted({name for name in names if names.count(name) > 1}):

@@ -1,5 +1,7 @@
-"""A stand-in for an API server that keeps objects of any kind, with server-side apply, dry runs, definitions of custom resources, and MetalLB's
-webhook. It is no Kubernetes: it shows what the role asks for, in which order, and what it makes of the answers."""
+"""A stand-in for an API server that keeps objects of any kind, with server-side apply, dry runs, custom resources, and MetalLB's webhook.
+
+It is no Kubernetes: it shows what the role asks for, in which order, and what it makes of the answers.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,7 @@ class MetalLbCluster(ApiServer):
     def put_all(self, items):
         """Add objects of a manifest, as kubectl would."""
         for item in items:
-            self._store(copy.deepcopy({key: value for key, value in item.items()}))
+            self._store(copy.deepcopy(item))
 
     def get(self, kind, name, namespace=HOME):
         """Return an object, or None."""
@@ -129,7 +131,9 @@ class MetalLbCluster(ApiServer):
         items = [
             one
             for (found, place, _name), one in self.objects.items()
-            if found == kind and namespace in (None, place) and all((one["metadata"]["labels"] or {}).get(key) == value for key, value in terms)
+            if found == kind
+            and namespace in (None, place)
+            and all((one["metadata"]["labels"] or {}).get(key) == value for key, value in terms)
         ]
         return {"kind": f"{kind}List", "apiVersion": version, "metadata": {"resourceVersion": "1"}, "items": items}
 

@@ -109,7 +109,9 @@ def test_it_is_installed_and_configured_predicted_repeated_pruned_and_removed(se
     assert spec(server, "L2Advertisement", "default") == {"ipAddressPools": ["default"]}
     kinds = [kind for _what, kind, _name in server.written]
     # nothing of its settings before everything of MetalLB, and the webhook was asked until it answered
-    assert kinds.index("IPAddressPool") > max(kinds.index("Deployment"), kinds.index("DaemonSet"), kinds.index("ValidatingWebhookConfiguration"))
+    assert kinds.index("IPAddressPool") > max(
+        kinds.index("Deployment"), kinds.index("DaemonSet"), kinds.index("ValidatingWebhookConfiguration")
+    )
     assert server.silent == 0
     assert first.changed > 0
     levels = server.get("Namespace", HOME, None)["metadata"]["labels"]
@@ -143,7 +145,12 @@ def test_pools_that_cannot_be_are_refused_all_at_once_before_anything_is_touched
     pools = [{"name": "a", "addresses": ["192.0.2.10-192.0.2.12", "10.44.1.0/28"]}, {"name": "b", "addresses": ["192.0.2.9-192.0.2.1"]}]
     run = Play(server, tmp_path, metallb_pools=pools, metallb_version="0.16.2")
     assert not run.ok and not server.written
-    for words in ("192.0.2.11, an address of the node vm1", "the pods' network of the node vm1", "ends before it begins", "metallb_manifest_sha256"):
+    for words in (
+        "192.0.2.11, an address of the node vm1",
+        "the pods' network of the node vm1",
+        "ends before it begins",
+        "metallb_manifest_sha256",
+    ):
         assert words in run.text
 
 
@@ -162,10 +169,25 @@ def test_a_webhook_that_never_answers_is_told_in_the_servers_words(server, tmp_p
 
 
 def test_a_routers_password_goes_into_a_secret_and_is_never_shown(server, tmp_path):
-    pools = [{"name": "far", "addresses": ["198.51.100.0/28"], "protocol": "bgp", "advertisements": [{"localPref": 100}, {"aggregationLength": 28}]}]
-    given = {"metallb_mode": "frr", "metallb_pools": pools, "metallb_peers": [PEER], "metallb_bfd_profiles": [{"name": "fast", "echoMode": True}]}
+    pools = [
+        {
+            "name": "far",
+            "addresses": ["198.51.100.0/28"],
+            "protocol": "bgp",
+            "advertisements": [{"localPref": 100}, {"aggregationLength": 28}],
+        }
+    ]
+    given = {
+        "metallb_mode": "frr",
+        "metallb_pools": pools,
+        "metallb_peers": [PEER],
+        "metallb_bfd_profiles": [{"name": "fast", "echoMode": True}],
+    }
     run = Play(server, tmp_path, "-vvv", "--diff", **given).well()
-    assert PEER["password"] not in run.text.replace(json.dumps(PEER["password"]), "") or PEER["password"] not in run.text.partition("PLAY [")[2]
+    assert (
+        PEER["password"] not in run.text.replace(json.dumps(PEER["password"]), "")
+        or PEER["password"] not in run.text.partition("PLAY [")[2]
+    )
     assert base64.b64encode(PEER["password"].encode()).decode() not in run.text
     assert spec(server, "BGPPeer", "router")["passwordSecret"] == {"name": "bgp-password-router", "namespace": HOME}
     secret = server.get("Secret", "bgp-password-router")
@@ -184,7 +206,11 @@ def test_the_generation_of_the_configmap_is_converted(server, tmp_path):
     before = copy.deepcopy(server.get("Service", "kubernetes", "default"))
     run = Play(server, tmp_path, **POOL).well()
     assert "pool office-net: 192.0.2.200-192.0.2.210 (layer2)" in run.text and "an-old-password" not in run.text
-    assert spec(server, "IPAddressPool", "office-net") == {"addresses": ["192.0.2.200-192.0.2.210"], "autoAssign": False, "avoidBuggyIPs": False}
+    assert spec(server, "IPAddressPool", "office-net") == {
+        "addresses": ["192.0.2.200-192.0.2.210"],
+        "autoAssign": False,
+        "avoidBuggyIPs": False,
+    }
     assert spec(server, "IPAddressPool", "far")["avoidBuggyIPs"] is True
     assert spec(server, "BGPAdvertisement", "far") == {
         "ipAddressPools": ["far"],
@@ -245,7 +271,9 @@ def test_the_generation_of_the_configmap_still_works(server, tmp_path):
 
 def test_a_metallb_that_others_keep_gets_its_pools_alone(server, tmp_path):
     server.put("v1", "Namespace", "balancer", None)
-    server.put("apps/v1", "Deployment", "metallb-controller", "balancer", {"app.kubernetes.io/name": "metallb"}, spec={"template": {"spec": {}}})
+    server.put(
+        "apps/v1", "Deployment", "metallb-controller", "balancer", {"app.kubernetes.io/name": "metallb"}, spec={"template": {"spec": {}}}
+    )
     server.put_all(one for one in manifest("native") if one["kind"] == "CustomResourceDefinition")
     server.written.clear()
     given = {**POOL, "metallb_manage": False, "metallb_namespace": "balancer"}

@@ -172,7 +172,9 @@ def test_another_way_of_installation_is_not_touched(server):
 
 def test_the_configmap_of_others_is_read_whatever_it_holds(server):
     installed(server, "0.12.1")
-    old_config(server, "address-pools:\n- {name: a, protocol: ospf, addresses: [x]}\n- {name: b, weight: 3, protocol: bgp, addresses: [y]}\n")
+    old_config(
+        server, "address-pools:\n- {name: a, protocol: ospf, addresses: [x]}\n- {name: b, weight: 3, protocol: bgp, addresses: [y]}\n"
+    )
     found = told(server, pool=POOL)
     assert "address-pools[0] lacks" in found and "address-pools[1] has weight" in found and "'y' does not appear" in found
     for text, words in (("[", "is no YAML"), ("- a", "holds no settings"), ("loaded: 1", "it has loaded")):
@@ -185,7 +187,11 @@ def test_the_configmap_of_others_is_converted_as_a_whole(server):
     profile = {"name": "fast", "receive-interval": 100, "minimum-ttl": 250}
     selectors = [{"match-labels": {"a": "b"}, "match-expressions": [{"key": "c", "operator": "In", "values": ["d"]}]}]
     peer = {"peer-address": "192.0.2.1", "peer-asn": 2, "my-asn": 1, "bfd-profile": "fast", "node-selectors": selectors, "password": "hush"}
-    config = {"peers": [peer], "bfd-profiles": [profile], "address-pools": [{"name": "a", "protocol": "layer2", "addresses": ["192.0.2.7/32"]}]}
+    config = {
+        "peers": [peer],
+        "bfd-profiles": [profile],
+        "address-pools": [{"name": "a", "protocol": "layer2", "addresses": ["192.0.2.7/32"]}],
+    }
     old_config(server, json.dumps(config))
     found = run(server, mode="frr")
     assert found["needed"] and found["problems"] == []
