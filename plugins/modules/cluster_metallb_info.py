@@ -46,8 +46,8 @@ options:
   pools:
     description:
       - More pools, a list of dictionaries with C(name), C(addresses), C(protocol) (V(layer2) or V(bgp)), C(auto_assign),
-        C(avoid_buggy_ips), C(spec) with further fields of an C(IPAddressPool), and C(advertisements) with fields of its C(L2Advertisement) or
-        C(BGPAdvertisement) objects.
+        C(avoid_buggy_ips), C(spec) with further fields of an C(IPAddressPool), and C(advertisements) with fields of its
+        C(L2Advertisement) or C(BGPAdvertisement) objects.
     type: raw
   interfaces:
     description: The interfaces that pools in layer 2 are announced at. Empty means all.
