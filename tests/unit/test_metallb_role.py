@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from lib import custom_resources, kubernetes_schemas
+from lib.long_tests import LONG
 from lib.metallb_cluster import HOME, MetalLbCluster
 from lib.render import Roles
 
@@ -154,6 +155,7 @@ def test_pools_that_cannot_be_are_refused_all_at_once_before_anything_is_touched
         assert words in run.text
 
 
+@LONG
 def test_what_the_webhook_refuses_is_told_at_once_and_no_pool_is_changed(server, tmp_path):
     given = {"metallb_pool": ["203.0.113.0/28"], "metallb_pool_outside": True}
     run = Play(server, tmp_path, **given)
@@ -161,6 +163,7 @@ def test_what_the_webhook_refuses_is_told_at_once_and_no_pool_is_changed(server,
     assert not server.names("IPAddressPool")
 
 
+@LONG
 def test_a_webhook_that_never_answers_is_told_in_the_servers_words(server, tmp_path):
     server.silent = 10**6
     run = Play(server, tmp_path, metallb_webhook_timeout=5, **POOL)
@@ -168,6 +171,7 @@ def test_a_webhook_that_never_answers_is_told_in_the_servers_words(server, tmp_p
     assert not server.names("IPAddressPool")
 
 
+@LONG
 def test_a_routers_password_goes_into_a_secret_and_is_never_shown(server, tmp_path):
     pools = [
         {
@@ -237,6 +241,7 @@ def test_the_generation_of_the_configmap_is_converted(server, tmp_path):
     assert (again.changed, server.written) == (0, []) and server.names("IPAddressPool") == {"default", "office-net", "far"}
 
 
+@LONG
 @pytest.mark.parametrize("server", [{"version": "1.24"}], indirect=True)
 def test_the_generation_of_the_configmap_still_works(server, tmp_path):
     given = {"metallb_version": "0.12.1", **POOL, "metallb_pools": [{"name": "more", "addresses": ["192.0.2.16/30"], "auto_assign": False}]}
@@ -269,6 +274,7 @@ def test_the_generation_of_the_configmap_still_works(server, tmp_path):
                 assert kubernetes_schemas.problems(plain, server.version) == []
 
 
+@LONG
 def test_a_metallb_that_others_keep_gets_its_pools_alone(server, tmp_path):
     server.put("v1", "Namespace", "balancer", None)
     server.put(

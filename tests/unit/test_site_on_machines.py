@@ -97,12 +97,18 @@ def test_when_the_cluster_is_asked_for_the_address(given, looked_at):
 
 
 def test_the_summary_says_how_to_ask_the_cluster_and_which_addresses_it_gives():
-    given = {"ingress_endpoint": {"url": "https://192.0.2.240", "ca": "", "trust": "x"}, "mlops_started": [], "mlflow_admin_username": "admin"}
+    given = {
+        "ingress_endpoint": {"url": "https://192.0.2.240", "ca": "", "trust": "x"},
+        "mlops_started": [],
+        "mlflow_admin_username": "admin",
+    }
     lines = on_machines("summary", metallb_pool=["192.0.2.240/32"], **given).value("summary_lines")
     assert "cluster   kubectl --kubeconfig /srv/inventory/artifacts/kubeconfig get nodes" in lines
     assert "addresses 192.0.2.240/32 for Services, by MetalLB" in lines
     assert any(line.startswith("password  kubectl --kubeconfig ") for line in lines)
-    assert not [line for line in on_machines("summary", mlops_substrate="kubernetes", **given).value("summary_lines") if "cluster" in line[:9]]
+    assert not [
+        line for line in on_machines("summary", mlops_substrate="kubernetes", **given).value("summary_lines") if "cluster" in line[:9]
+    ]
 
 
 # --- preflight ---------------------------------------------------------------------------------------------------------------------------
@@ -137,7 +143,9 @@ def test_pools_are_held_against_the_machines_before_there_is_a_cluster():
         return [one["what"] for one in on_machines("metallb", **given).value("metallb_problems_early")]
 
     assert early(metallb_pool=["192.0.2.100-192.0.2.120"]) == []
-    assert early(metallb_pool=["192.0.2.10-192.0.2.12"]) == ["pool default: 192.0.2.10-192.0.2.12 holds 192.0.2.11, an address of the node vm1"]
+    assert early(metallb_pool=["192.0.2.10-192.0.2.12"]) == [
+        "pool default: 192.0.2.10-192.0.2.12 holds 192.0.2.11, an address of the node vm1"
+    ]
     assert early(metallb_pool=["192.0.2.1/32"]) == ["pool default: 192.0.2.1/32 holds 192.0.2.1, the nodes' gateway"]
     # the facts know the network's length
     assert early(metallb_pool=["192.0.2.200/32"]) == ["pool default: 192.0.2.200/32 is in no network of the nodes (192.0.2.0/25)"]
