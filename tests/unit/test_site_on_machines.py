@@ -152,6 +152,8 @@ def test_pools_are_held_against_the_machines_before_there_is_a_cluster():
     for network in ("10.44.9.0/24", "10.45.9.0/24"):
         assert len(early(metallb_pool=[network], metallb_pool_outside=True)) == 1
     assert early(metallb_pool=["10.44.9.0/24"], metallb_pool_outside=True, k3s_pod_network="10.46.0.0/16,2001:db8::/56") == []
+    unknown = {**MACHINES["hostvars"], "vm1": {"ansible_host": "192.0.2.11"}}
+    assert early(metallb_pool=["203.0.113.7/32"], hostvars=unknown) == []
     assert early(metallb_version="0.15.2") and early(metallb_version="0.15.2", metallb_manifest_sha256="0" * 64) == []
 
 
@@ -181,11 +183,27 @@ def test_without_machines_nothing_of_a_cluster_is_read():
 
 def test_the_cluster_comes_first_where_there_are_machines():
     plays = yaml.safe_load((ROOT / "playbooks" / "site_on_machines.yml").read_text(encoding="utf-8"))
-    assert [play["ansible.builtin.import_playbook"] for play in plays] == ["cluster.yml", "platform.yml"]
+    assert [play.get("ansible.builtin.import_playbook") for play in plays] == [None, "cluster.yml", "platform.yml"]
+
+
+def test_pools_that_cannot_be_stop_the_run_before_a_machine_is_touched(tmp_path):
+    (play, *_others) = yaml.safe_load((ROOT / "playbooks" / "site_on_machines.yml").read_text(encoding="utf-8"))
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    program = [Path(sys.executable).with_name("ansible-playbook"), "-i", "inventories/vms", tmp_path / "play.yml"]
+
+    def run(*arguments):
+        return subprocess.run([*program, *arguments], capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300, check=False)
+
+    # the machines of the example are nowhere: none is asked for anything
+    done = run("-e", '{"metallb_pool": ["192.0.2.10-192.0.2.12"], "metallb_pools": [{"name": "b", "addresses": ["10.44.0.0/24"]}]}')
+    assert done.returncode == 2 and "3 problem(s) with MetalLB; nothing was changed" in done.stdout
+    assert "192.0.2.12, an address of the node vm2" in done.stdout and "the pods" in done.stdout
+    assert run().returncode == 0
 
 
 @pytest.mark.skipif(not (ROOT / "playbooks" / "cluster.yml").exists(), reason="the play that makes the cluster is not there")
 @pytest.mark.parametrize("more", [[], ["--limit", "mlops"], ["--limit", "k3s"]], ids=str)
 def test_all_of_it_is_read_with_any_limit(more):
     found = listed("-i", "inventories/vms", *more)
-    assert found.index("(k3s") < found.index("(mlops)")
+    assert found.index("(k3s") < found.rindex("(mlops)")
