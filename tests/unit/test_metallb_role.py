@@ -56,8 +56,8 @@ def server(request):
 class Play:
     """Runs the role. `ok` is whether it ended well, `text` what was printed, `changed` how many tasks changed something."""
 
-    def __init__(self, server, tmp_path, *arguments, **variables):
-        (tmp_path / "play.yml").write_text(yaml.safe_dump(PLAY))
+    def __init__(self, server, tmp_path, *arguments, play=PLAY, **variables):
+        (tmp_path / "play.yml").write_text(yaml.safe_dump(play))
         given = {
             "mlops_substrate": "kubernetes",
             "mlops_kube": server.params,
@@ -286,3 +286,17 @@ def test_a_metallb_that_others_keep_gets_its_pools_alone(server, tmp_path):
     Play(server, tmp_path, **given).well()
     assert {(kind, name) for _what, kind, name in server.written} == {("IPAddressPool", "default"), ("L2Advertisement", "default")}
     assert Play(server, tmp_path, **given).well().changed == 0
+
+
+@LONG
+def test_preflight_tells_what_is_wrong_with_pools_beside_everything_else(server, tmp_path):
+    play = [{"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.import_role": {"name": "mlops.platform.preflight"}}]}]
+    others = [
+        {"ansible.builtin.import_role": {"name": f"mlops.platform.{name}"}, "when": False}
+        for name in ("postgresql", "object_store", "mlflow")
+    ]
+    play[0]["tasks"] += others
+    run = Play(server, tmp_path, play=play, metallb_pool=["192.0.2.10-192.0.2.12"], metallb_mode="ospf", mlflow_replicas=0)
+    assert not run.ok and not server.written
+    assert "192.0.2.11, an address of the node vm1" in run.text and "mlflow_replicas is below 1" in run.text
+    assert "metallb_mode must be one of: native, frr" in run.text
