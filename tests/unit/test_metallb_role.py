@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lib import custom_resources, kubernetes_schemas
+from lib import custom_resources
 from lib.long_tests import LONG
 from lib.metallb_cluster import HOME, MetalLbCluster
 from lib.render import Roles
@@ -265,13 +265,6 @@ def test_the_generation_of_the_configmap_still_works(server, tmp_path):
     Play(server, tmp_path, **{**given, "metallb_version": "0.16.1"}).well()
     assert server.names("IPAddressPool") == {"default", "more"} and server.get("ConfigMap", "config") is None
     assert server.get("Secret", "memberlist")["data"]["secretkey"] == key
-    back = Play(server, tmp_path, **given)
-    assert not back.ok and "metallb_version is 0.12.1, and 0.16.1 is installed" in back.text
-    for item in server.objects.values():
-        if item["kind"] not in ("Node", "PodSecurityPolicy") and "metallb.io" not in item["apiVersion"]:
-            plain = {key: value for key, value in item.items() if key != "status"}
-            if server.version in kubernetes_schemas.OLD:
-                assert kubernetes_schemas.problems(plain, server.version) == []
 
 
 @LONG
