@@ -156,6 +156,7 @@ class MetalLbCluster(ApiServer):
         before = copy.deepcopy(found) or {"metadata": {"uid": f"{kind}-{name}", "generation": 0, "resourceVersion": "0", "labels": {}}}
         after = without(before, self.applied.get(key, {}), asked.body)
         after = self._defaults(merged(after, asked.body))
+        after["metadata"] |= {"namespace": namespace} if namespace else {}
         if not dry:
             self.applied[key] = copy.deepcopy(asked.body)
         if {**after, "status": 0} != {**before, "status": 0}:
