@@ -25,11 +25,16 @@ def files():
     ]
 
 
+def metallb():
+    """Return the manifest of the pinned MetalLB, whose definitions are in it; with FRR it has all that the other one has."""
+    return MIRROR / Roles().value("mlops_downloads.metallb_frr.path")
+
+
 @functools.cache
 def validators():
     """Return {`apiVersion kind`: a validator that allows no field which the definition does not name}."""
     found = {}
-    for path in files():
+    for path in [*files(), *(one for one in [metallb()] if one.is_file())]:
         with path.open(encoding="utf-8") as stream:
             documents = [one for one in yaml.load_all(stream, yaml.CSafeLoader) if one and one["kind"] == "CustomResourceDefinition"]
         for spec in (one["spec"] for one in documents):
