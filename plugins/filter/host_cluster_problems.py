@@ -7,11 +7,11 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: host_cluster_problems
 short_description: What is wrong with hosts as a whole that will be a cluster
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
-  - Compares what M(mlops.platform.host_look) has found on each host, and returns the problems of one of them - names or addresses that two hosts
-    have, and clocks that are apart.
+  - Compares what M(mlops.platform.host_look) has found on each host, and returns the problems of one of them - names or addresses that
+    two hosts have, and clocks that are apart.
 positional: name, max_skew
 options:
   _input:
@@ -64,7 +64,12 @@ def _clock(found, name, max_skew):
     if not apart:
         return []
     what = f"the clock is at least {', '.join(apart)}; host_max_clock_skew allows {max_skew:g} s"
-    return [{"what": what, "remedy": "synchronise the clocks: `chronyc makestep`, or `timedatectl set-ntp true`, and a time server that answers"}]
+    return [
+        {
+            "what": what,
+            "remedy": "synchronise the clocks: `chronyc makestep`, or `timedatectl set-ntp true`, and a time server that answers",
+        }
+    ]
 
 
 def host_cluster_problems(found, name, max_skew):
@@ -73,7 +78,9 @@ def host_cluster_problems(found, name, max_skew):
     for key, what in (("hostname", "the name"), ("address", "the address")):
         same = sorted(other for other in found if other != name and found[other][key] == found[name][key] and found[name][key])
         if same:
-            remedy = "give each host a host_name of its own" if key == "hostname" else "set host_address of each host to one that no other has"
+            remedy = (
+                "give each host a host_name of its own" if key == "hostname" else "set host_address of each host to one that no other has"
+            )
             problems.append({"what": f"{what} {found[name][key]} is also that of {', '.join(same)}", "remedy": remedy})
     return problems + _clock(found, name, float(max_skew))
 

@@ -10,10 +10,10 @@ import re
 DOCUMENTATION = r"""
 name: host_members
 short_description: What is known of the hosts of a cluster
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
-  - Takes the variables of all hosts and returns the address and the name of each of some hosts - as M(mlops.platform.host_look) has found them
+  - Takes the variables of all hosts and returns address and name of each of some hosts - as M(mlops.platform.host_look) has found them
     where it has looked, and else as the inventory says, so that a run for some of the hosts knows the others.
 positional: names
 options:

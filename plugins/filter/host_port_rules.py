@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: host_port_rules
 short_description: What a host's firewall lets in, made from the map of ports
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
   - Takes the map of ports (C(roles/host/vars/main/ports.yml)) and returns the entries that apply on one host, each with the addresses from

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,8 @@ from ansible_collections.mlops.platform.plugins.module_utils.host_paths import h
 
 # of everything that this collection makes in a firewall
 MARK = "mlops"
+# what was there before the first run, so that it can be brought back
+RECORD = "/etc/mlops-host-firewall.json"
 
 
 class FirewallError(Exception):
@@ -110,6 +113,20 @@ class Files:
                     os.unlink(path)
             else:
                 replace_file(path, content.encode("utf-8"), 0o644)
+
+
+def remember(files, was_on):
+    """Write down whether the firewall was on before the first run."""
+    if not os.path.exists(RECORD):
+        files.keep(RECORD, json.dumps({"was_on": was_on}) + "\n")
+
+
+def was_on():
+    """Return whether the firewall was on before the first run; where that is not known, it is taken for on, and left on."""
+    try:
+        return bool(json.loads(read(RECORD) or "{}").get("was_on", True))
+    except ValueError:
+        return True
 
 
 def unit_states(*names):

@@ -96,7 +96,9 @@ def configure(files, rules, trusted, ssh_ports):
     ours = glob.glob(f"{ROOT}/ipsets/mlops-*.xml") + glob.glob(f"{ROOT}/policies/mlops-*.xml")
     installed = os.path.exists("/usr/bin/firewall-offline-cmd")
     if installed and version() < OLDEST:
-        raise common.FirewallError("this firewalld is older than 0.9, which has no policies; update it, or set host_firewall_backend to nftables")
+        raise common.FirewallError(
+            "this firewalld is older than 0.9, which has no policies; update it, or set host_firewall_backend to nftables"
+        )
     # the sets before the policies that name them
     for path in sorted(wanted, key=lambda path: "/policies/" in path):
         files.keep(path, wanted[path], 0o640)
@@ -107,6 +109,7 @@ def configure(files, rules, trusted, ssh_ports):
     active, enabled = common.unit_states("firewalld.service")["firewalld.service"]
     begin = active != "active" or enabled != "enabled"
     reload = active == "active" and (bool(files.changed) or not in_step())
+    common.remember(files, not begin)
     if files.check:
         return begin or reload
     if files.changed:
@@ -122,10 +125,28 @@ def configure(files, rules, trusted, ssh_ports):
     return begin or reload
 
 
+def forget(files):
+    """Take our files away where another firewall is used now; return whether that changed something besides them."""
+    # the policies before the sets that they name
+    for path in [*sorted(glob.glob(f"{ROOT}/policies/mlops-*.xml")), *sorted(glob.glob(f"{ROOT}/ipsets/mlops-*.xml"))]:
+        files.keep(path, None)
+    return False
+
+
+def remove(files):
+    """Bring back what was there before the first run; return whether something besides the files changed."""
+    if not common.was_on():
+        return disable(files)
+    forget(files)
+    reload = bool(files.changed) and common.unit_states("firewalld.service")["firewalld.service"][0] == "active"
+    if reload and not files.check:
+        common.run("firewall-cmd", "--reload")
+    return reload
+
+
 def disable(files):
     """Stop firewalld for good, and take our files away."""
-    for path in sorted(glob.glob(f"{ROOT}/ipsets/mlops-*.xml") + glob.glob(f"{ROOT}/policies/mlops-*.xml")):
-        files.keep(path, None)
+    forget(files)
     active, enabled = common.unit_states("firewalld.service")["firewalld.service"]
     runs = active == "active" or enabled == "enabled"
     if runs and not files.check:

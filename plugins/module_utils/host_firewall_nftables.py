@@ -15,6 +15,7 @@ FILE = "/etc/nftables.d/mlops-host.nft"
 # what the distribution's nftables.service loads: the RHEL family's, and everybody else's
 MAIN_FILES = ("/etc/sysconfig/nftables.conf", "/etc/nftables.conf")
 INCLUDE = 'include "/etc/nftables.d/*.nft"'
+INCLUDED = f"# what programs add, such as the role mlops.platform.host\n{INCLUDE}\n"
 
 
 def rules_text(rules, trusted, ssh_ports):
@@ -86,13 +87,14 @@ def configure(files, rules, trusted, ssh_ports):
     path, main = main_file()
     files.keep(FILE, text)
     if INCLUDE not in [line.strip() for line in main.splitlines()]:
-        main = main.rstrip("\n") + f"\n# what programs add, such as the role mlops.platform.host\n{INCLUDE}\n"
+        main = main.rstrip("\n") + f"\n{INCLUDED}"
         # a script of the distribution's keeps its x
         files.keep(path, main, os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o644)
     if files.check and not _installed():
         return True
     reload = not loaded(live(), mark, count)
     enable = common.unit_states("nftables.service")["nftables.service"][1] != "enabled"
+    common.remember(files, not enable)
     if files.check:
         return reload or enable
     try:
@@ -119,3 +121,21 @@ def disable(files):
     if there and not files.check:
         common.run("nft", "delete", "table", "inet", TABLE)
     return there
+
+
+def forget(files):
+    """Take our table away where another firewall is used now; return whether that changed something besides files."""
+    return disable(files) if os.path.exists(FILE) else False
+
+
+def remove(files):
+    """Bring back what was there before the first run; return whether something besides the files changed."""
+    there = disable(files)
+    path, main = main_file()
+    if INCLUDED in main:
+        files.keep(path, main.replace(INCLUDED, ""), os.stat(path).st_mode & 0o777)
+    off = not common.was_on() and common.unit_states("nftables.service")["nftables.service"][1] == "enabled"
+    if off and not files.check:
+        # not stopped: the unit would take away everybody's rules
+        common.run("systemctl", "disable", "nftables.service")
+    return there or off

@@ -53,14 +53,14 @@ def key(words):
 
 
 def added(text):
-    """Return the rules with our comment in what `ufw show added` says, as lists of words."""
-    found = []
+    """Return (our rules, those of others) in what `ufw show added` says, as lists of words. Ours have our comment."""
+    ours, others = [], []
     for line in text.splitlines():
         if line.startswith("ufw "):
             words = shlex.split(line)[1:]
-            if "comment" in words and words[words.index("comment") + 1].split(" ")[0] == common.MARK:
-                found.append(words)
-    return found
+            mine = "comment" in words and words[words.index("comment") + 1].split(" ")[0] == common.MARK
+            (ours if mine else others).append(words)
+    return ours, others
 
 
 def _delete(words):
@@ -75,12 +75,14 @@ def configure(files, rules, trusted, ssh_ports):
     if files.check and not os.path.exists(PROGRAM):
         files.diff.append({"before": "", "after": "".join(f"ufw {' '.join(words)}\n" for words in wanted)})
         return True
-    there = added(common.run(PROGRAM, "show", "added")[1])
-    have, want = {key(words) for words in there}, {key(words) for words in wanted}
+    there, others = added(common.run(PROGRAM, "show", "added")[1])
+    # one that somebody has is not made ours: it would go with ours
+    have, want = {key(words) for words in [*there, *others]}, {key(words) for words in wanted}
     new = [words for words in wanted if key(words) not in have]
     stale = [words for words in there if key(words) not in want]
     active = "Status: active" in common.run(PROGRAM, "status")[1]
     enabled = common.unit_states("ufw.service")["ufw.service"][1] == "enabled"
+    common.remember(files, active)
     if new or stale:
         shown = [sorted(f"ufw {' '.join(words)}\n" for words in some) for some in (stale, new)]
         files.diff.append({"before_header": "ufw", "after_header": "ufw", "before": "".join(shown[0]), "after": "".join(shown[1])})
@@ -95,6 +97,28 @@ def configure(files, rules, trusted, ssh_ports):
         if not enabled:
             common.run("systemctl", "enable", "ufw.service")
     return bool(new or stale or not active or not enabled)
+
+
+def forget(_files):
+    """Leave ufw's rules as they are where another firewall is used now: ufw is off then. Nothing changes."""
+    return False
+
+
+def remove(files):
+    """Bring back what was there before the first run; return whether something changed."""
+    if not os.path.exists(PROGRAM):
+        return False
+    # first: what goes next keeps ssh open
+    off = disable(files) if not common.was_on() else False
+    there, _others = added(common.run(PROGRAM, "show", "added")[1])
+    if there:
+        files.diff.append(
+            {"before_header": "ufw", "after_header": "ufw", "before": "".join(f"ufw {' '.join(one)}\n" for one in there), "after": ""}
+        )
+    if not files.check:
+        for words in there:
+            common.run(PROGRAM, *_delete(words))
+    return off or bool(there)
 
 
 def disable(files):

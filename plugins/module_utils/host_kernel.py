@@ -48,7 +48,9 @@ def load(name, container):
         return None
     if container:
         return f"module {name}: a container has the modules of its machine ({words})"
-    raise KernelError(f"the kernel module {name} cannot be loaded: {words}. Install the package with the kernel's modules and reboot into that kernel")
+    raise KernelError(
+        f"the kernel module {name} cannot be loaded: {words}. Install the package with the kernel's modules and reboot into that kernel"
+    )
 
 
 # --- sysctls -----------------------------------------------------------------------------------------------------------------------------
@@ -112,6 +114,11 @@ def without_swap(fstab):
         swap = len(words) >= 3 and not line.lstrip().startswith("#") and words[2] == "swap"
         lines.append(OFF + line if swap else line)
     return "".join(lines)
+
+
+def with_swap(fstab):
+    """Return the text of /etc/fstab with what without_swap() made comments as entries again."""
+    return "".join(line[len(OFF) :] if line.startswith(OFF) else line for line in fstab.splitlines(keepends=True))
 
 
 def swap_devices(text):

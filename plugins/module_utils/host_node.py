@@ -24,7 +24,7 @@ FIREWALL_UNITS = ("firewalld.service", "ufw.service", "nftables.service")
 ISCSI_UNITS = ("iscsid.service", "iscsid.socket")
 # {family: {ID of /etc/os-release: versions}}; the RHEL family counts by its major version
 SUPPORTED = {
-    "RedHat": {name: ("8", "9", "10") for name in ("rhel", "rocky", "almalinux", "centos", "ol")},
+    "RedHat": dict.fromkeys(("rhel", "rocky", "almalinux", "centos", "ol"), ("8", "9", "10")),
     "Debian": {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")},
     "Suse": {"opensuse-leap": ("15.5", "15.6", "16.0"), "sles": ("15.5", "15.6", "15.7", "16.0")},
 }
@@ -63,7 +63,11 @@ def distribution(text):
     name, version = found.get("ID", ""), found.get("VERSION_ID", "")
     like = f"{name} {found.get('ID_LIKE', '')}".split()
     family = ""
-    for candidate, words in (("Debian", ("debian", "ubuntu")), ("RedHat", ("rhel", "fedora", "centos")), ("Suse", ("suse", "opensuse", "sles"))):
+    for candidate, words in (
+        ("Debian", ("debian", "ubuntu")),
+        ("RedHat", ("rhel", "fedora", "centos")),
+        ("Suse", ("suse", "opensuse", "sles")),
+    ):
         if any(word in like for word in words):
             family = candidate
             break
@@ -182,7 +186,7 @@ def environment_of(pid):
 
 
 def ssh_port_of_connection(pid):
-    """Return the port of this host that the ssh connection of a process came in on; 0 for none. sudo drops the variable: parents have it."""
+    """Return the port of this host that a process's ssh connection came in on; 0 for none. sudo drops the variable: parents have it."""
     for _step in range(32):
         parent, environ = environment_of(pid)
         words = environ.get("SSH_CONNECTION", "").split()

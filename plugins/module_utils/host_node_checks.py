@@ -25,7 +25,9 @@ def system(host, any_distribution, wireguard):
     os_, kernel = host["distribution"], host_node.kernel_version(host["kernel"])
     known = "RHEL and its clones 8 to 10, Debian 12 and 13, Ubuntu 22.04 and 24.04, openSUSE Leap and SLES from 15.5"
     if not os_["supported"] and not (any_distribution and os_["family"]):
-        found.append(problem(f"{os_['name']} is not supported", f"use one of {known}; or set host_any_distribution where it is like one of them"))
+        found.append(
+            problem(f"{os_['name']} is not supported", f"use one of {known}; or set host_any_distribution where it is like one of them")
+        )
     if kernel < host_node.OLDEST_KERNEL:
         found.append(problem(f"the kernel {host['kernel']} is older than 4.18", "update the operating system"))
     if wireguard and kernel < (5, 6) and not host["modules"].get("wireguard"):
@@ -91,7 +93,12 @@ def firewall(host, mode, backend):
         return []
     active = [name for name in ("firewalld", "ufw") if host["firewall"][name]["active"] and (name != "ufw" or host["firewall"]["ufw_on"])]
     if len(active) > 1:
-        return [problem("firewalld and ufw are both active on this host", "switch one of them off: systemctl disable --now firewalld, or ufw disable")]
+        return [
+            problem(
+                "firewalld and ufw are both active on this host",
+                "switch one of them off: systemctl disable --now firewalld, or ufw disable",
+            )
+        ]
     if backend != "auto" and active and active[0] != backend:
         return [
             problem(

@@ -8,11 +8,11 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_firewall
 short_description: Let in what a cluster needs and no more, with firewalld, ufw or nftables
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
-  - Brings the host's firewall to a whole set of rules in one call, switches it on, and on again at the next boot. What is no longer in the set
-    is closed.
+  - Brings the host's firewall to a whole set of rules in one call, switches it on, and on again at the next boot. What is no longer in the
+    set is closed.
   - Rules that others made stay. With firewalld they are policies of their own, with ufw rules with a comment, with nftables a table.
   - The ports in O(ssh_ports) are always open, and opened first.
 options:
@@ -22,9 +22,11 @@ options:
     choices: [firewalld, ufw, nftables]
     required: true
   state:
-    description: V(disabled) takes the rules away and switches firewalld or ufw off for good. Tables of others in nftables stay.
+    description:
+      - V(disabled) takes the rules away and switches firewalld or ufw off for good. Tables of others in nftables stay.
+      - V(absent) takes the rules away, and switches the firewall off only where it was off before the first run.
     type: str
-    choices: [configured, disabled]
+    choices: [configured, disabled, absent]
     default: configured
   rules:
     description: What is let in.
@@ -107,7 +109,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "backend": {"type": "str", "choices": list(BACKENDS), "required": True},
-            "state": {"type": "str", "choices": ["configured", "disabled"], "default": "configured"},
+            "state": {"type": "str", "choices": ["configured", "disabled", "absent"], "default": "configured"},
             "rules": {
                 "type": "list",
                 "elements": "dict",
@@ -132,9 +134,15 @@ def main():
     backend = BACKENDS[given["backend"]]
     try:
         if given["state"] == "configured":
+            # the new one is there before the old one goes
             more = backend.configure(files, given["rules"], given["trusted"], given["ssh_ports"])
-        else:
+            for other in BACKENDS.values():
+                more = (other is not backend and other.forget(files)) or more
+        elif given["state"] == "disabled":
             more = backend.disable(files)
+        else:
+            more = backend.remove(files)
+            files.keep(host_firewall.RECORD, None)
     except (host_firewall.FirewallError, OSError) as error:
         module.fail_json(msg=f"the firewall {given['backend']} cannot be brought to its state: {error}", changed_paths=files.changed)
     result = {"changed": bool(files.changed) or more, "changed_paths": files.changed}

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_kernel
 short_description: Kernel modules, sysctls and swap, now and at the next boot
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
   - Loads modules, sets sysctls and switches swap off, and writes what the next boot reads, C(/etc/modules-load.d/mlops-host.conf) and
@@ -29,9 +29,11 @@ options:
     type: dict
     default: {}
   swap:
-    description: V(disable) switches off all swap, for good. V(leave) does nothing.
+    description:
+      - V(disable) switches off all swap, for good. V(restore) brings back what was an entry of C(/etc/fstab).
+      - V(leave) does nothing.
     type: str
-    choices: [disable, leave]
+    choices: [disable, restore, leave]
     default: leave
   container:
     description: Whether the host is a container.
@@ -139,7 +141,7 @@ def main():
             "modules": {"type": "list", "elements": "str", "default": []},
             "sysctls": {"type": "dict", "default": {}},
             "at_least": {"type": "dict", "default": {}},
-            "swap": {"type": "str", "choices": ["disable", "leave"], "default": "leave"},
+            "swap": {"type": "str", "choices": ["disable", "restore", "leave"], "default": "leave"},
             "container": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -159,6 +161,11 @@ def main():
             fstab = host_firewall.read(FSTAB) or ""
             files.keep(FSTAB, host_kernel.without_swap(fstab) if fstab else None)
             kernel.swap(fstab)
+        if given["swap"] == "restore":
+            fstab = host_firewall.read(FSTAB) or ""
+            files.keep(FSTAB, host_kernel.with_swap(fstab) if fstab else None)
+            if FSTAB in files.changed and not module.check_mode and not given["container"]:
+                host_kernel.run("swapon", "--all")
         for name in given["modules"]:
             kernel.module(name)
         for name, value in [*exact.items(), *least.items()]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_look
 short_description: Look at a machine that will be a node of a cluster
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
   - Reads distribution, kernel, addresses, clock, firewall, SELinux, packages and services, in one call and without changing anything, and

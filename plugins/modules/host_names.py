@@ -8,10 +8,10 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_names
 short_description: The host's name, and the names of the other hosts in C(/etc/hosts)
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
-  - Sets the host's name, now and for the next boot, and keeps a block of lines in C(/etc/hosts). What stands outside of the block is left alone.
+  - Sets the host's name, now and for the next boot, and keeps a block of lines in C(/etc/hosts). What is outside of it is left alone.
 options:
   hostname:
     description: The host's name. Empty means to leave it.

@@ -8,11 +8,11 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_reach
 short_description: See whether hosts reach each other's ports
-version_added: 0.2.0
+version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
-  - With O(state=listen) it leaves a process behind that listens on the ports that are free, and ends by itself after O(lifetime) seconds. With
-    O(state=connect) it connects to those of the other hosts. With O(state=end) it ends the process of its own host.
+  - With O(state=listen) it leaves a process behind that listens on the ports that are free, and ends by itself after O(lifetime) seconds.
+    With O(state=connect) it connects to those of the other hosts. With O(state=end) it ends the process of its own host.
   - Where another program holds a port already, that one is connected to, with TCP alone.
   - Nothing is written to a file. In check mode nothing listens, and nothing is connected to.
 options:
@@ -26,12 +26,16 @@ options:
     type: str
     required: true
   ports:
-    description: With O(state=listen), what to listen on, each with C(name), C(protocol) and C(ports). Of a range the first and the last are taken.
+    description:
+      - With O(state=listen), what to listen on, each with C(name), C(protocol) and C(ports).
+      - Of a range the first and the last are taken.
     type: list
     elements: dict
     default: []
   targets:
-    description: With O(state=connect), what to connect to, each with C(name) and C(address) of a host, and C(listening), as O(state=listen) returned it.
+    description:
+      - With O(state=connect), what to connect to, each with C(name) and C(address) of a host, and C(listening).
+      - C(listening) is what O(state=listen) returned there.
     type: list
     elements: dict
     default: []
@@ -134,7 +138,10 @@ def connect(module):
     own = module.params["address"]
     # what is let in from some, and this host is none of them, is not to be reached
     asked = [
-        (target, port) for target in module.params["targets"] for port in target["listening"] if not port["sources"] or own in port["sources"]
+        (target, port)
+        for target in module.params["targets"]
+        for port in target["listening"]
+        if not port["sources"] or own in port["sources"]
     ]
 
     def ask(pair):

@@ -105,7 +105,9 @@ def ports():
 def part(name):
     """Return the text of the generated part `name`. Raises KeyError for a name that is none."""
     kind, _unused, argument = name.partition(" ")
-    return {"variables": variables, "plugins": plugins, "causes": lambda _argument: causes(), "ports": lambda _argument: ports()}[kind](argument)
+    return {"variables": variables, "plugins": plugins, "causes": lambda _argument: causes(), "ports": lambda _argument: ports()}[kind](
+        argument
+    )
 
 
 def documents():

@@ -13,12 +13,12 @@ from lib.render import Roles
 
 # /etc/os-release, its lines that matter
 RELEASES = {
-    "rocky9": 'NAME="Rocky Linux"\nVERSION="9.4 (Blue Onyx)"\nID="rocky"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.4"\nPRETTY_NAME="Rocky Linux 9.4"',
+    "rocky9": 'NAME="Rocky Linux"\nID="rocky"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.4"\nPRETTY_NAME="Rocky Linux 9.4"',
     "alma8": 'ID="almalinux"\nID_LIKE="rhel centos fedora"\nVERSION_ID="8.10"\nPRETTY_NAME="AlmaLinux 8.10 (Cerulean Leopard)"',
     "rhel10": 'ID="rhel"\nID_LIKE="centos fedora"\nVERSION_ID="10.0"\nPRETTY_NAME="Red Hat Enterprise Linux 10.0 (Coughlan)"',
     "ubuntu": 'PRETTY_NAME="Ubuntu 24.04.1 LTS"\nVERSION_ID="24.04"\nID=ubuntu\nID_LIKE=debian',
     "debian": 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_ID="12"\nID=debian',
-    "leap": 'NAME="openSUSE Leap"\nVERSION="15.6"\nID="opensuse-leap"\nID_LIKE="suse opensuse"\nVERSION_ID="15.6"\nPRETTY_NAME="openSUSE Leap 15.6"',
+    "leap": 'VERSION="15.6"\nID="opensuse-leap"\nID_LIKE="suse opensuse"\nVERSION_ID="15.6"\nPRETTY_NAME="openSUSE Leap 15.6"',
     "sles": 'NAME="SLES"\nID="sles"\nID_LIKE="suse"\nVERSION_ID="15.6"\nPRETTY_NAME="SUSE Linux Enterprise Server 15 SP6"',
     "fedora": 'ID=fedora\nVERSION_ID=42\nPRETTY_NAME="Fedora Linux 42 (Server Edition)"',
     "centos7": 'ID="centos"\nID_LIKE="rhel fedora"\nVERSION_ID="7"\nPRETTY_NAME="CentOS Linux 7 (Core)"',
@@ -163,7 +163,11 @@ def test_the_policy_comes_from_the_mirror(release, wanted):
 def test_selinux_is_never_switched_off():
     for task in Roles("host").tasks("host", "selinux.yml"):
         assert "disabled" not in json.dumps(task, default=str)
-    assert load("roles/host/meta/argument_specs.yml")["argument_specs"]["main"]["options"]["host_selinux"]["choices"] == ["enforcing", "permissive", "leave"]
+    assert load("roles/host/meta/argument_specs.yml")["argument_specs"]["main"]["options"]["host_selinux"]["choices"] == [
+        "enforcing",
+        "permissive",
+        "leave",
+    ]
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------------------------------
@@ -204,7 +208,9 @@ CLOCK = {"least": -0.2, "most": 0.3}
 
 
 def cluster(**hosts):
-    found = {name: {"hostname": name, "address": f"192.0.2.{number}", "clock": CLOCK} for number, name in enumerate(("vm1", "vm2", "vm3"), 11)}
+    found = {
+        name: {"hostname": name, "address": f"192.0.2.{number}", "clock": CLOCK} for number, name in enumerate(("vm1", "vm2", "vm3"), 11)
+    }
     for name, more in hosts.items():
         found[name] = {**found[name], **more}
     return found
@@ -235,14 +241,20 @@ def test_the_limit_may_be_a_text(text):
 
 def told(**overrides):
     """What the rules of the role say of variables."""
-    given = {"groups": {}, "hostvars": {"vm1": {"host_found": {"host": host(), "clock": CLOCK, "problems": []}}}, "inventory_hostname": "vm1"}
+    given = {
+        "groups": {},
+        "hostvars": {"vm1": {"host_found": {"host": host(), "clock": CLOCK, "problems": []}}},
+        "inventory_hostname": "vm1",
+    }
     given |= {"host_found": {"host": host(), "clock": CLOCK, "problems": []}, "ansible_play_hosts_all": ["vm1"], **overrides}
     return words(Roles("host", **given).value("host_problems"))
 
 
 def test_variables_that_are_wrong_are_all_told():
     assert told() == ""
-    said = told(host_components=["metallb", "ingres"], host_name="vm_1", host_proxy="proxy:3128", host_no_proxy=["a b"], host_max_clock_skew=0)
+    said = told(
+        host_components=["metallb", "ingres"], host_name="vm_1", host_proxy="proxy:3128", host_no_proxy=["a b"], host_max_clock_skew=0
+    )
     for part in ("has ingres,", "host_name vm_1", "host_proxy is no URL", "host_no_proxy", "host_max_clock_skew is 0"):
         assert part in said
     assert "host_flannel_backend is udp" in told(host_flannel_backend="udp")
@@ -264,7 +276,9 @@ ADDRESS = """[{"ifname": "lo", "addr_info": [{"local": "127.0.0.1", "prefixlen":
  {"ifname": "eth0", "addr_info": [{"local": "192.0.2.11", "prefixlen": 24, "scope": "global"},
   {"local": "fe80::1", "prefixlen": 64, "scope": "link"}]},
  {"ifname": "eth1", "addr_info": [{"local": "198.51.100.7", "prefixlen": 24, "scope": "global"}]}]"""
-ROUTE = """[{"dst": "default", "gateway": "198.51.100.1", "dev": "eth1"}, {"dst": "192.0.2.0/24", "dev": "eth0", "prefsrc": "192.0.2.11"}]"""
+ROUTE = (
+    """[{"dst": "default", "gateway": "198.51.100.1", "dev": "eth1"}, {"dst": "192.0.2.0/24", "dev": "eth0", "prefsrc": "192.0.2.11"}]"""
+)
 
 
 def test_the_address_of_the_default_route():
@@ -278,7 +292,12 @@ def test_the_address_of_the_default_route():
 
 
 def test_ports_that_are_listened_on():
-    text = "  sl  local_address rem_address   st\n   0: 0100007F:280A 00000000:0000 0A 00000000\n   1: 0B02000A:0016 0102000A:D2F0 01 00000000\n"
+    lines = [
+        "  sl  local_address rem_address   st",
+        "   0: 0100007F:280A 00000000:0000 0A 00000000",
+        "   1: 0B02000A:0016 0102000A:D2F0 01 00000000",
+    ]
+    text = "\n".join(lines)
     assert host_node.listening(text) == {10250}
 
 

@@ -43,6 +43,7 @@ def test_swap_in_fstab_becomes_a_comment():
     wanted = text.replace("/swapfile", "# off for Kubernetes, by mlops.platform: /swapfile")
     assert host_kernel.without_swap(text) == wanted
     assert host_kernel.without_swap(wanted) == wanted
+    assert host_kernel.with_swap(wanted) == text
 
 
 def test_sysctls_are_read_and_compared(tmp_path):

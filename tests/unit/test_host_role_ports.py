@@ -221,7 +221,8 @@ ufw allow 22/tcp
 
 
 def test_ufw_rules_of_others_are_none_of_ours():
-    there = host_firewall_ufw.added(SHOWN)
+    there, others = host_firewall_ufw.added(SHOWN)
+    assert [words[1] for words in others] == ["9100/tcp", "22/tcp"]
     assert [host_firewall_ufw.key(words) for words in there] == [
         "allow 22/tcp",
         "allow from 192.0.2.11 to any port 10250 proto tcp",
@@ -247,5 +248,5 @@ def test_everything_that_is_wrong_is_told_and_nothing_is_touched(backend):
     ]
     result = run_in_process("host_firewall", {"backend": backend, "rules": rules, "trusted": ["10.44.0.0/40"], "ssh_ports": []})
     assert result["failed"]
-    for words in ("'0'", "'90-80'", "'http'", "192.0.2.300", "a \"name", "10.44.0.0/40", "locked out"):
+    for words in ("'0'", "'90-80'", "'http'", "192.0.2.300", 'a "name', "10.44.0.0/40", "locked out"):
         assert words in result["msg"].replace("\\", "")

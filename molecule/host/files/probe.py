@@ -1,6 +1,6 @@
 """Says of ports whether they are open as they should be: each argument is + (open) or - (closed), an address, a colon and a TCP port.
 
-A closed one gives no answer, or is rejected by something else than the host's own "nothing listens here": something does listen on each of them.
+Something listens on each of the ports: one that is closed is closed by a firewall.
 """
 
 from __future__ import annotations
