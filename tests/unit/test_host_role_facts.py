@@ -307,3 +307,14 @@ def test_ports_of_sshd():
 
 def test_swaps():
     assert host_node.swaps("Filename\tType\tSize\tUsed\tPriority\n/dev/zram0 partition 8388604 0 100\n") == ["/dev/zram0"]
+
+
+@pytest.mark.parametrize("proxy", ["", "http://proxy.example.com:3128", "https://user:pass%20word@proxy.example.com"])
+def test_proxies_that_are_right(proxy):
+    assert told(host_proxy=proxy, host_no_proxy=["registry.example.com", "10.0.0.0/8"]) == ""
+
+
+@pytest.mark.parametrize("proxy", ["http://a'b:3128", 'http://a"b:3128', "http://a b:3128", "http://a\nX=1", "socks5://proxy"])
+def test_proxies_that_would_break_a_file_of_variables(proxy):
+    assert "host_proxy is no URL" in told(host_proxy=proxy)
+    assert "host_no_proxy has an entry" in told(host_no_proxy=["a'b"])
