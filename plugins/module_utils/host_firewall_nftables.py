@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -134,6 +135,10 @@ def remove(files):
     path, main = main_file()
     if INCLUDED in main:
         files.keep(path, main.replace(INCLUDED, ""), os.stat(path).st_mode & 0o777)
+        if not files.check:
+            # only where it is empty
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.dirname(FILE))
     off = not common.was_on() and common.unit_states("nftables.service")["nftables.service"][1] == "enabled"
     if off and not files.check:
         # not stopped: the unit would take away everybody's rules

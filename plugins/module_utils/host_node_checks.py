@@ -11,7 +11,6 @@ from ansible_collections.mlops.platform.plugins.module_utils import host_node
 
 # devices that Kubernetes makes: their networks are the cluster's own
 CLUSTER_DEVICES = re.compile(r"(cni|flannel|kube-|cali|veth|docker|lxc|cilium)")
-HOSTNAME = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
 
 
 def problem(what, remedy):

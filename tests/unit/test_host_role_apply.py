@@ -100,7 +100,7 @@ def test_nftables_is_brought_back_to_what_it_was(place, monkeypatch):
     programs.states["enabled"] = "enabled"
     assert host_firewall_nftables.remove(host_firewall.Files(False))
     assert (place / "nftables.conf").read_text() == before
-    assert not (place / "nftables.d/mlops-host.nft").exists()
+    assert not (place / "nftables.d").exists()
     assert "nft delete table inet mlops_host" in programs.ran and "systemctl disable nftables.service" in programs.ran
 
 
