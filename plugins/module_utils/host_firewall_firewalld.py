@@ -13,7 +13,8 @@ from ansible_collections.mlops.platform.plugins.module_utils import host_firewal
 
 ROOT = "/etc/firewalld"
 # to the host itself, and through it
-INPUT, FORWARD = "mlops-in", "mlops-through"
+INPUT = "mlops-in"
+FORWARD = "mlops-through"
 # policies came with 0.9
 OLDEST = (0, 9)
 HEAD = '<?xml version="1.0" encoding="utf-8"?>\n<!-- Written by the role mlops.platform.host; changed by hand it is written anew. -->\n'

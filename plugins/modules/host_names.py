@@ -63,7 +63,8 @@ import subprocess
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mlops.platform.plugins.module_utils.host_paths import replace_file
 
-BEGIN, END = "# BEGIN mlops.platform: the nodes", "# END mlops.platform: the nodes"
+BEGIN = "# BEGIN mlops.platform: the nodes"
+END = "# END mlops.platform: the nodes"
 HOSTNAME_FILE = "/etc/hostname"
 
 
