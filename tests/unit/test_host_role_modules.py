@@ -205,3 +205,50 @@ def test_of_a_range_the_ends_are_taken():
 def test_an_address_of_another_host_is_told():
     result = run_module("host_reach", {"state": "listen", "address": "192.0.2.1", "word": "word", "ports": ports((free_port(), "tcp"))})
     assert result["failed"] and "set host_address" in result["msg"]
+
+
+def reaching(**overrides):
+    blocked = {"to": "vm2", "address": "192.0.2.12", "name": "flannel-vxlan", "protocol": "udp", "port": 8472, "why": "no answer"}
+    members = {name: {"address": f"192.0.2.{number}", "hostname": name, "looked": True} for number, name in ((11, "vm1"), (12, "vm2"))}
+    given = {"inventory_hostname": "vm1", "host_reach_found": {"blocked": [blocked]}, "ansible_play_hosts": ["vm1", "vm2"]}
+    given |= {"host_members": members, "host_reach_word": "word", "host_reach_listen": {"listening": []}, "ansible_check_mode": False}
+    given["hostvars"] = {
+        name: {"host_reach_listen": {"listening": [{"port": 10250}]}, "host_found": {"host": {"node_runs": True}}, "host_firewall_done": {}}
+        for name in members
+    }
+    return Roles("host", **{**given, **overrides})
+
+
+def test_what_is_blocked_is_named_by_pair_and_port():
+    roles = reaching()
+    task = roles.tasks("host", "reach.yml")[-1]
+    lines = roles.template(task["vars"]["host_reach_lines"])
+    assert lines == ["vm1 -> vm2 (192.0.2.12): udp 8472 (flannel-vxlan): no answer"]
+    message = roles.template(task["ansible.builtin.fail"]["msg"], host_reach_lines=lines)
+    assert message[0].startswith("1 port(s) cannot be reached from vm1. Open them in what lies between the hosts") and message[1:] == lines
+    assert (
+        "host_firewall is leave" in reaching(host_firewall="leave").template(task["ansible.builtin.fail"]["msg"], host_reach_lines=lines)[0]
+    )
+
+
+def test_the_others_are_connected_to():
+    roles = reaching()
+    task = roles.tasks("host", "reach.yml")[1]
+    targets = roles.template(task["vars"]["host_reach_targets"])
+    assert roles.template(task["mlops.platform.host_reach"]["targets"], host_reach_targets=targets) == [
+        {"name": "vm2", "address": "192.0.2.12", "listening": [{"port": 10250}]}
+    ]
+
+
+def test_when_the_ports_are_checked():
+    def wanted(changed=False, runs=True, **overrides):
+        hostvars = {
+            name: {**values, "host_firewall_done": {"changed": changed}} for name, values in reaching().variables["hostvars"].items()
+        }
+        hostvars["vm2"]["host_found"] = {"host": {"node_runs": runs}}
+        return reaching(hostvars=hostvars, **overrides).value("host_reach_wanted")
+
+    assert [wanted(), wanted(changed=True), wanted(runs=False), wanted(host_check_ports="always")] == [False, True, True, True]
+    assert not wanted(changed=True, host_check_ports="never") and not wanted(changed=True, ansible_check_mode=True)
+    # one host has nobody to reach
+    assert not wanted(changed=True, ansible_play_hosts=["vm1"])
