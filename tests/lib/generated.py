@@ -1,4 +1,4 @@
-"""The parts of the documentation that are written from the code: tables of variables, of modules, and of health causes.
+"""The parts of the documentation that are written from the code: tables of variables, of modules, of health causes, and of ports.
 
     .venv/bin/python tests/lib/generated.py      writes them anew; tests/unit/test_docs.py holds them against the code
 
@@ -91,10 +91,25 @@ def causes():
     return table(["Status", "Cause", "Waiting can help", "Remedy"], rows)
 
 
+def ports():
+    """Return the table of the ports that the role host opens, from its map."""
+    who = {"clients": "users (anybody, or `host_firewall_clients`)", "nodes": "nodes", "servers": "servers"}
+    chosen = {"k3s": "always", "etcd": "more than one server", "flannel_vxlan": "`host_flannel_backend: vxlan`"}
+    chosen["flannel_wireguard"] = "`host_flannel_backend: wireguard-native`"
+    rows = []
+    for entry in load("roles/host/vars/main/ports.yml")["host_port_map"]:
+        numbers = ", ".join(f"{port}/{protocol}" for port in entry["ports"] for protocol in entry["protocols"])
+        when = chosen.get(entry["component"], f"`host_components` has `{entry['component']}`")
+        rows.append([numbers, entry["to"], who[entry["from"]], when, plain(entry["purpose"])])
+    return table(["Port", "To", "From", "When", "What for"], rows)
+
+
 def part(name):
     """Return the text of the generated part `name`. Raises KeyError for a name that is none."""
     kind, _unused, argument = name.partition(" ")
-    return {"variables": variables, "plugins": plugins, "causes": lambda _argument: causes()}[kind](argument)
+    return {"variables": variables, "plugins": plugins, "causes": lambda _argument: causes(), "ports": lambda _argument: ports()}[kind](
+        argument
+    )
 
 
 def documents():
