@@ -23,7 +23,7 @@ from results import ROOT, Failed, Results, Skipped
 # Debian 12's and 13's, which the hosts run
 PYTHONS = ("3.11", "3.13")
 # scenarios that CI leaves out for their time
-LONG = {"fresh_root", "ha", "host"}
+LONG = {"default", "fresh_root", "ha", "host"}
 # molecule's log, which colours a failure in any case: [scenario > step] Executing
 STEP = re.compile(r"> (?P<step>\w+)\] (?:\x1b\[[0-9;]*m)?(?P<state>Executing|Executed)")
 
