@@ -63,4 +63,6 @@ class LookupModule(LookupBase):
         """Return the text of each of `terms`, filled in. Raises AnsibleError as ansible.builtin.template does."""
         self.set_options(var_options=variables, direct=kwargs)
         upstream = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
-        return upstream.run(terms, Shared({} if variables is None else variables), template_vars=self.get_option("template_vars"))
+        # within a template that this lookup fills in, the variables are such a chain already
+        maps = variables.maps if isinstance(variables, ChainMap) else [variables or {}]
+        return upstream.run(terms, Shared(*maps), template_vars=self.get_option("template_vars"))
