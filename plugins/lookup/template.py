@@ -4,11 +4,6 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
-
-from ansible.plugins.loader import lookup_loader
-from ansible.plugins.lookup import LookupBase
-
 DOCUMENTATION = r"""
 name: template
 short_description: Fill in templates, without a copy of all variables for each
@@ -46,6 +41,11 @@ _raw:
   type: list
   elements: str
 """
+
+from collections import ChainMap  # noqa: E402
+
+from ansible.plugins.loader import lookup_loader  # noqa: E402
+from ansible.plugins.lookup import LookupBase  # noqa: E402
 
 
 class Shared(ChainMap):

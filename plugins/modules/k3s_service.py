@@ -109,9 +109,9 @@ ca_hash:
 
 import os
 import time
-import urllib.request
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
 from ansible_collections.mlops.platform.plugins.module_utils import k3s_files, k3s_guard, k3s_journal, k3s_service
 from ansible_collections.mlops.platform.plugins.module_utils.k3s_api import ApiError, agent_api, server_api
 
@@ -134,8 +134,7 @@ def not_ready(given, unit, former):
         if trouble:
             return f"the API server is not ready: {trouble}"
         # the node's own report is minutes old when its kubelet does not run
-        with urllib.request.urlopen(KUBELET, timeout=5):
-            pass
+        open_url(KUBELET, timeout=5, use_proxy=False).close()
         node = api.node(given["node_name"])
     except FileNotFoundError:
         return "it has no certificates yet, with which a node joins its cluster"

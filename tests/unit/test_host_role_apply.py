@@ -34,12 +34,12 @@ class Programs:
     def run(self, *argv, ok=(0,)):
         line = " ".join(argv)
         self.ran.append(line)
-        for words, answer in self.answers.items():
-            if words in line:
-                if isinstance(answer, Exception) and ok:
-                    raise answer
-                return (1, "") if isinstance(answer, Exception) else (0, answer)
-        return 0, ""
+        found = next((answer for words, answer in self.answers.items() if words in line), "")
+        if isinstance(found, Exception):
+            if ok:
+                raise found
+            return 1, ""
+        return 0, found
 
 
 @pytest.fixture

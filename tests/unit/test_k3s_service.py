@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 
 import pytest
@@ -103,14 +104,6 @@ class Api:
         return self.view if self.is_there else None
 
 
-class Kubelet:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_unused):
-        return None
-
-
 @pytest.mark.parametrize(
     ("api", "state", "why"),
     [
@@ -127,7 +120,7 @@ class Kubelet:
 def test_what_is_waited_for(monkeypatch, api, state, why):
     monkeypatch.setattr(units, "state", lambda _unit: {**RUNNING, **state})
     monkeypatch.setattr(module, "server_api", lambda _data: api)
-    monkeypatch.setattr(module.urllib.request, "urlopen", lambda _url, timeout: Kubelet())
+    monkeypatch.setattr(module, "open_url", lambda _url, **_options: io.BytesIO())
     said = module.not_ready(GIVEN, "k3s.service", "6")
     assert said == why if not why else why in said
 
@@ -138,12 +131,12 @@ def test_a_node_that_has_not_joined_is_waited_for(monkeypatch, tmp_path):
 
 
 def test_a_kubelet_that_does_not_answer_is_waited_for(monkeypatch):
-    def refused(_url, timeout):
+    def refused(_url, timeout, **_options):
         raise OSError(f"refused within {timeout} s")
 
     monkeypatch.setattr(units, "state", lambda _unit: RUNNING)
     monkeypatch.setattr(module, "server_api", lambda _data: Api())
-    monkeypatch.setattr(module.urllib.request, "urlopen", refused)
+    monkeypatch.setattr(module, "open_url", refused)
     assert "refused" in module.not_ready(GIVEN, "k3s.service", None)
 
 

@@ -56,8 +56,8 @@ def server(request):
 class Play:
     """Runs the role. `ok` is whether it ended well, `text` what was printed, `changed` how many tasks changed something."""
 
-    def __init__(self, server, tmp_path, *arguments, play=PLAY, **variables):
-        (tmp_path / "play.yml").write_text(yaml.safe_dump(play))
+    def __init__(self, server, tmp_path, *arguments, play=None, **variables):
+        (tmp_path / "play.yml").write_text(yaml.safe_dump(play or PLAY))
         given = {
             "mlops_substrate": "kubernetes",
             "mlops_kube": server.params,

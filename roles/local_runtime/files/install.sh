@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Makes a virtual environment of the packages of the lock file on standard input. Its arguments: the environment, the interpreter to make it
 # with, the interpreter whose pip installs ('' for its own), and pip's arguments.
 #
