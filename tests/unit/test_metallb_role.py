@@ -204,6 +204,7 @@ def test_a_routers_password_goes_into_a_secret_and_is_never_shown(server, tmp_pa
     assert Play(server, tmp_path, **given).well().changed == 0
 
 
+@LONG
 @pytest.mark.parametrize("server", [{"version": "1.24"}], indirect=True)
 def test_the_generation_of_the_configmap_is_converted(server, tmp_path):
     old(server)
