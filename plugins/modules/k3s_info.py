@@ -112,11 +112,11 @@ import os
 import platform
 import re
 import socket
-import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mlops.platform.plugins.module_utils import k3s_files, k3s_service
+from ansible_collections.mlops.platform.plugins.module_utils.host_node import output, units
 from ansible_collections.mlops.platform.plugins.module_utils.k3s_api import ApiError, server_api
 from ansible_collections.mlops.platform.plugins.module_utils.k3s_release import ARCHITECTURES
 
@@ -124,15 +124,9 @@ from ansible_collections.mlops.platform.plugins.module_utils.k3s_release import 
 OWN_LINKS = re.compile(
     r"(lo|cni\d*|flannel.*|kube-.*|veth.*|docker\d*|br-[0-9a-f]{12}|podman\d*|virbr.*|cali.*|vxlan\.calico|cilium.*|lxc.*|tunl\d+|wg\d+)$"
 )
-
-
-def output(*command):
-    """Return what a command writes, empty where it fails or is not there."""
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
-    except OSError:
-        return ""
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
+# of other distributions of Kubernetes
+OTHERS = ("kubelet.service", "rke2-server.service", "rke2-agent.service", "microk8s.service", "k0scontroller.service")
+OURS = {"server": "k3s.service", "agent": "k3s-agent.service"}
 
 
 def parsed(text):
@@ -172,8 +166,8 @@ def installed(record):
     return (words[2] if words[:2] == ["k3s", "version"] else "", False)
 
 
-def obstacles():
-    """Return what would stop an installation."""
+def obstacles(active):
+    """Return what would stop an installation; `active` are the units that run."""
     found = []
     if not os.path.isdir("/run/systemd/system"):
         found.append("systemd does not run on this host, and K3s is a service of it: use a host that systemd has booted")
@@ -189,11 +183,7 @@ def obstacles():
             rows = [line.split() for line in stream]
         if any(row[0] == "memory" and row[-1] == "0" for row in rows if row) and not os.path.isfile("/sys/fs/cgroup/cgroup.controllers"):
             found.append("the kernel's memory cgroup is off: boot with cgroup_memory=1 cgroup_enable=memory")
-    others = [
-        name
-        for name in ("kubelet.service", "rke2-server.service", "rke2-agent.service", "microk8s.service", "k0scontroller.service")
-        if output("systemctl", "is-active", name).strip() == "active"
-    ]
+    others = [name for name in OTHERS if name in active]
     if others:
         found.append(f"{others[0]} runs another Kubernetes on this host: remove that one first")
     return found
@@ -218,9 +208,9 @@ def main():
     )
     now, data_dir = time.time(), module.params["data_dir"]
     version, intact = installed(k3s_files.record())
-    active = [
-        role for role, unit in (("server", "k3s"), ("agent", "k3s-agent")) if output("systemctl", "is-active", unit).strip() == "active"
-    ]
+    # one question for all of them
+    running = {name for name, unit in units([*OURS.values(), *OTHERS]).items() if unit["active"]}
+    active = [role for role, unit in OURS.items() if unit in running]
     token = k3s_files.parse_token(k3s_files.text(k3s_files.TOKEN))
     healthy, nodes = cluster(data_dir) if "server" in active else (False, [])
     all_addresses = addresses()
@@ -244,7 +234,7 @@ def main():
             "clock_offset": round(now - module.params["controller_time"], 1) if module.params["controller_time"] else 0.0,
             "nodes": nodes,
             "healthy": healthy,
-            "obstacles": obstacles(),
+            "obstacles": obstacles(running),
         },
     )
 
