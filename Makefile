@@ -5,10 +5,10 @@ PLAY = @scripts/bootstrap controller ansible-playbook
 DEV = @scripts/bootstrap dev
 
 .DEFAULT_GOAL = help
-.PHONY: help up down reset verify status test lint format build lock clean
+.PHONY: help up down reset verify status doctor support_bundle upgrade backup restore drill audit rotate garbage test lint format build lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | while IFS=@ read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z_]*\):.*## \(.*\)/  make \1@\2/p' Makefile | while IFS=@ read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
 
 up: ## install or update the platform on this machine; a second run changes nothing
 	$(PLAY) site.yml $(MLOPS_ARGS) $(ARGS)
@@ -24,6 +24,33 @@ verify: ## prove that the running platform works
 
 status: ## show what runs, where, and how to reach it
 	$(PLAY) playbooks/status.yml $(MLOPS_ARGS) $(ARGS)
+
+doctor: ## say what is wrong, each finding with what mends it; changes nothing
+	$(PLAY) playbooks/doctor.yml $(MLOPS_ARGS) $(ARGS)
+
+support_bundle: ## write findings, logs and settings without secrets as one archive
+	$(PLAY) playbooks/support_bundle.yml $(MLOPS_ARGS) $(ARGS)
+
+upgrade: ## upgrade MLflow, with a backup before and a way back
+	$(PLAY) playbooks/upgrade.yml $(MLOPS_ARGS) $(ARGS)
+
+backup: ## take a backup now, and verify it
+	$(PLAY) playbooks/backup.yml $(MLOPS_ARGS) $(ARGS)
+
+restore: ## restore a backup, after a typed confirmation
+	$(PLAY) playbooks/restore.yml $(MLOPS_ARGS) $(ARGS)
+
+drill: ## rehearse a restore beside the running platform, and measure it
+	$(PLAY) playbooks/drill.yml $(MLOPS_ARGS) $(ARGS)
+
+audit: ## say which rows lack their objects, and which objects no row names
+	$(PLAY) playbooks/audit.yml $(MLOPS_ARGS) $(ARGS)
+
+rotate: ## give passwords, keys and certificates new values while the platform serves
+	$(PLAY) playbooks/rotate.yml $(MLOPS_ARGS) $(ARGS)
+
+garbage: ## delete for good what users deleted in MLflow long ago; ARGS=--check says how much
+	$(PLAY) playbooks/garbage.yml $(MLOPS_ARGS) $(ARGS)
 
 test: ## run all tests, or those of ARGS: unit lint sanity molecule integration changes cluster
 	@tests/run $(or $(ARGS),all)

@@ -25,8 +25,7 @@ options:
   settings:
     description:
       - The wishes for the cluster, with the keys version, pods, services, dns, domain, endpoint, datastore, encryption, token, extra,
-        s3, schedule
-        and clock_limit.
+        s3, schedule, clock_limit and archives (lists of paths, each that of some hosts).
     type: dict
     required: true
 """

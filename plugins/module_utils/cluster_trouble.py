@@ -27,6 +27,8 @@ NO_ROOM = "add nodes, free some, or lower the requests, mlops_node_selector or t
 REFUSED = {
     # of a new quota, until its controller has counted what is there
     "status unknown for quota": (60, "ask for the quota's status: kube-controller-manager's quota controller has not counted it"),
+    # Kubernetes' own words for a name that is taken: by a pod of a StatefulSet that was deleted, until the garbage collector has come to it
+    "please try again": (120, "look for a pod of this name that does not end: `kubectl get pods`; its finalizers or its node may hold it"),
     "exceeded quota": (10, "raise the namespace's ResourceQuota (mlops_resource_quota), or lower replicas, requests and limits"),
     "must specify": (10, "the namespace's ResourceQuota wants limits that the pod lacks: set them, or a LimitRange (mlops_limit_range)"),
     "per Container is": (10, LIMITS),

@@ -28,6 +28,14 @@ SUPPORTED = {
     "Debian": {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")},
     "Suse": {"opensuse-leap": ("15.5", "15.6", "16.0"), "sles": ("15.5", "15.6", "15.7", "16.0")},
 }
+# devices that Kubernetes makes: their networks are the cluster's own
+CLUSTER_DEVICES = re.compile(r"(cni|flannel|kube-|cali|veth|docker|lxc|cilium)")
+# those by which no other machine is reached: what Kubernetes, a container engine or a hypervisor makes
+INNER_DEVICES = re.compile(
+    r"(lo|cni\d*|flannel.*|kube-.*|veth.*|docker\d*|br-[0-9a-f]{12}|podman\d*|virbr.*|cali.*|vxlan\.calico|cilium.*|lxc.*|tunl\d+|wg\d+)$"
+)
+# of the networks for documentation (RFC 5737, RFC 3849): the way there is the default route's
+FAR = (("-4", "192.0.2.1"), ("-6", "2001:db8::1"))
 # RHEL 8's, the oldest of the distributions
 OLDEST_KERNEL = (4, 18)
 
@@ -112,23 +120,30 @@ def addresses(text):
     return found
 
 
+def outer_addresses(found):
+    """Return those of addresses() by which other machines can reach this one, as ADDRESS/PREFIX."""
+    return [f"{entry['address']}/{entry['prefix']}" for entry in found if not INNER_DEVICES.match(entry["device"])]
+
+
 def routes(text):
-    """Return [{to, device}] of `ip --json route`, and the source of the default one, '' without."""
-    found, source = [], ""
-    for entry in json.loads(text or "[]"):
-        if entry.get("dst") == "default":
-            source = source or entry.get("prefsrc", "") or f"%{entry.get('dev', '')}"
-        elif "dst" in entry:
-            found.append({"to": entry["dst"], "device": entry.get("dev", "")})
-    return found, source
+    """Return [{to, device}] of `ip --json route`, without the default one."""
+    return [
+        {"to": entry["dst"], "device": entry.get("dev", "")}
+        for entry in json.loads(text or "[]")
+        if entry.get("dst", "default") != "default"
+    ]
 
 
-def own_address(found, source):
-    """Return the address that this host is reached by, as far as it can tell: that of the default route."""
-    if source.startswith("%"):
-        found = [entry for entry in found if entry["device"] == source[1:]] or found
-        source = ""
-    return source or next((entry["address"] for entry in found if ":" not in entry["address"]), found[0]["address"] if found else "")
+def own_address(found, ask=output):
+    """Return the address that this host is reached by, as far as it can tell: the one that it uses towards the outside.
+
+    `found` are its addresses(); `ask` runs `ip`. The kernel is asked for the way: of several default routes it knows which counts.
+    """
+    for family, target in FAR:
+        for entry in json.loads(ask("ip", "-json", family, "route", "get", target) or "[]"):
+            if entry.get("prefsrc"):
+                return entry["prefsrc"]
+    return next((entry["address"] for entry in found if ":" not in entry["address"]), found[0]["address"] if found else "")
 
 
 def clock_is_synchronised():

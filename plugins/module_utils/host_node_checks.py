@@ -5,12 +5,8 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 
 from ansible_collections.mlops.platform.plugins.module_utils import host_node
-
-# devices that Kubernetes makes: their networks are the cluster's own
-CLUSTER_DEVICES = re.compile(r"(cni|flannel|kube-|cali|veth|docker|lxc|cilium)")
 
 
 def problem(what, remedy):
@@ -72,7 +68,7 @@ def network(host, address, networks):
             local = ipaddress.ip_network(text, strict=False)
         except ValueError:
             continue
-        if CLUSTER_DEVICES.match(device) or local.prefixlen == 0:
+        if host_node.CLUSTER_DEVICES.match(device) or local.prefixlen == 0:
             continue
         for what, one in wanted.items():
             if one.version == local.version and one.overlaps(local) and (what, local) not in told:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.mlops.platform.plugins.module_utils import k3s_checks, k3s_networks
+from ansible_collections.mlops.platform.plugins.module_utils import k3s_archives, k3s_checks, k3s_networks
 
 
 def at_port(endpoint):
@@ -53,6 +53,7 @@ def make(hosts, settings):
     # whom the others ask: a healthy server, else one with data, which is started before them, else the first of the inventory
     source = (healthy or holders or servers or [""])[0]
     problems = k3s_checks.settings(settings) + k3s_checks.inventory(hosts, servers, settings)
+    problems += k3s_archives.problems(settings["archives"])
     problems += k3s_checks.cluster(hosts, servers, holders, healthy, settings)
     for name, host in seen.items():
         problems += [f"{name}: {text}" for text in k3s_checks.host(host, settings)]

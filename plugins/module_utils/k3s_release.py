@@ -1,26 +1,14 @@
 # Copyright: (c) 2026, The mlops.platform maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The files of a K3s release: which there are, where they come from, and that they are what the checksum list says."""
+"""The files of a K3s release: which there are, and where they come from."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-import shutil
-import time
 import urllib.parse
-
-from ansible.module_utils.urls import open_url
 
 # `uname -m` and the names that the release has for it
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 BINARIES = {"amd64": "k3s", "arm64": "k3s-arm64", "arm": "k3s-armhf"}
-ATTEMPTS = 3
-
-
-class Failed(Exception):
-    """A file that cannot be had, or is not what it should be."""
 
 
 def names(architecture, images):
@@ -34,60 +22,3 @@ def names(architecture, images):
 def address(root, version, name):
     """Return the URL of a file of a release below `root`. GitHub writes the + of a version as %2B."""
     return f"{root.rstrip('/')}/k3s-io/k3s/releases/download/{urllib.parse.quote(version, safe='')}/{name}"
-
-
-def parse_checksums(text):
-    """Return {name: SHA-256} of a checksum list."""
-    return {match[2]: match[1] for match in re.finditer(r"^([0-9a-f]{64}) [ *](\S+)$", text, re.MULTILINE)}
-
-
-def opened(source):
-    """Return a stream of a URL or a path. Raises Failed."""
-    if source.startswith("/"):
-        try:
-            return open(source, "rb")
-        except OSError as error:
-            raise Failed(f"{source}: {error.strerror}") from error
-    for attempt in range(ATTEMPTS):
-        try:
-            return open_url(source, timeout=30, follow_redirects="all")
-        except Exception as error:  # whatever urllib, ssl and the proxy have to say
-            if attempt == ATTEMPTS - 1 or getattr(error, "code", 0) in (401, 403, 404):
-                raise Failed(f"{source}: {error}") from error
-            time.sleep(2 * (attempt + 1))
-    return None
-
-
-def read(source):
-    """Return the text of a URL or a path. Raises Failed."""
-    with opened(source) as stream:
-        return stream.read().decode("utf-8", "replace")
-
-
-def fetch(source, target, wanted):
-    """Bring a URL or a path to the file `target`, which has nothing else than what has the SHA-256 `wanted`. Raises Failed."""
-    total = hashlib.sha256()
-    try:
-        with opened(source) as stream, open(target, "wb") as out:
-            for part in iter(lambda: stream.read(1 << 20), b""):
-                total.update(part)
-                out.write(part)
-            out.flush()
-            os.fsync(out.fileno())
-    except OSError as error:
-        remove(target)
-        raise Failed(f"{source}: {error}") from error
-    if total.hexdigest() != wanted:
-        remove(target)
-        raise Failed(
-            f"{source} has the SHA-256 {total.hexdigest()} and should have {wanted}; what is installed was left as it is."
-            " Something between here and there changes the file, or the mirror is damaged: fetch it anew there"
-        )
-
-
-def remove(path):
-    """Remove a file or a directory that may not be there."""
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path, ignore_errors=True)
-    elif os.path.lexists(path):
-        os.unlink(path)

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import subprocess
+
+from ansible_collections.mlops.platform.plugins.module_utils.checked_file import digest
 
 # written by the unit itself at each start, whoever starts it: sha256sum of the files and name, size and time of the image archives
 STARTED = "/run/mlops-k3s.started"
@@ -30,18 +31,6 @@ def state(unit):
     """Return the properties of a unit, by name. Raises Failed."""
     shown = systemctl("show", unit, *[f"--property={name}" for name in PROPERTIES])
     return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-
-
-def digest(path):
-    """Return the SHA-256 of a file in hexadecimal, or None where it cannot be read."""
-    total = hashlib.sha256()
-    try:
-        with open(path, "rb") as stream:
-            for part in iter(lambda: stream.read(1 << 20), b""):
-                total.update(part)
-    except OSError:
-        return None
-    return total.hexdigest()
 
 
 def present(files, images):

@@ -48,14 +48,14 @@ def span(text):
 
 
 def networks(values):
-    """Return (networks, texts that are none)."""
+    """Return (networks, each once; texts that are none). An address with a prefix stands for its network."""
     found, wrong = [], []
     for value in values:
         try:
             found.append(ipaddress.ip_network(str(value), strict=False))
         except ValueError:
             wrong.append(str(value))
-    return found, wrong
+    return list(dict.fromkeys(found)), wrong
 
 
 def around(addresses):

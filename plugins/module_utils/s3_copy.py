@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import collections
 
-from ansible_collections.mlops.platform.plugins.module_utils.s3 import S3Error
+from ansible_collections.mlops.platform.plugins.module_utils.s3_connection import S3Error
 from ansible_collections.mlops.platform.plugins.module_utils.s3_ends import each
 from ansible_collections.mlops.platform.plugins.module_utils.s3_history import missing, same, totals
 from ansible_collections.mlops.platform.plugins.module_utils.s3_transfer import Changed, Transfer

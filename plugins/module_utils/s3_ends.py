@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import concurrent.futures
 
-from ansible_collections.mlops.platform.plugins.module_utils.s3 import S3Error
+from ansible_collections.mlops.platform.plugins.module_utils.s3_connection import S3Error
 from ansible_collections.mlops.platform.plugins.module_utils.s3_copy_state import State
 from ansible_collections.mlops.platform.plugins.module_utils.s3_history import history, newest
 from ansible_collections.mlops.platform.plugins.module_utils.s3_transfer import Changed, sha256

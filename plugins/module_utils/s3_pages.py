@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.mlops.platform.plugins.module_utils.s3 import NOT_IMPLEMENTED, S3Error
+from ansible_collections.mlops.platform.plugins.module_utils.s3_connection import NOT_IMPLEMENTED, S3Error
 
 # operation: {argument of the next request: what the page calls it}
 NEXT = {

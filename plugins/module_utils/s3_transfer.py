@@ -11,7 +11,7 @@ import tempfile
 import time
 from urllib.parse import urlencode
 
-from ansible_collections.mlops.platform.plugins.module_utils.s3 import ATTEMPTS, NOT_IMPLEMENTED, S3Error
+from ansible_collections.mlops.platform.plugins.module_utils.s3_connection import ATTEMPTS, NOT_IMPLEMENTED, S3Error
 
 MIB = 1024 * 1024
 CHUNK = MIB

@@ -187,7 +187,6 @@ def look(given):
     none = {"active": False, "enabled": False, "there": False}
     keeper = next((name for name in host_node.TIME_UNITS if state.get(name, none)["active"]), "")
     addresses = host_node.addresses(host_node.output("ip", "-json", "address", "show"))
-    routes, source = host_node.routes(host_node.output("ip", "-json", "route", "show"))
     likely = given["likely"] if given["likely"] in [entry["address"] for entry in addresses] else ""
     ports = host_node.listening(host_node.read("/proc/net/tcp")) | host_node.listening(host_node.read("/proc/net/tcp6"))
     iscsi = {name.rpartition(".")[2]: state.get(name, none) for name in host_node.ISCSI_UNITS}
@@ -201,8 +200,8 @@ def look(given):
         "root": os.geteuid() == 0,
         "container": host_node.container(),
         "addresses": addresses,
-        "address": given["address"] or likely or host_node.own_address(addresses, source),
-        "routes": routes,
+        "address": given["address"] or likely or host_node.own_address(addresses),
+        "routes": host_node.routes(host_node.output("ip", "-json", "route", "show")),
         "clock": {"service": keeper.partition(".")[0], "synchronised": host_node.clock_is_synchronised()},
         "firewall": {
             **{name.partition(".")[0]: state.get(name, none) for name in host_node.FIREWALL_UNITS},

@@ -141,6 +141,19 @@ host:
       type: list
       elements: str
       sample: [mlflow-py3.11-0123456789ab]
+    mlflow:
+      description: The C(environment) and the C(version) that MLflow's services are configured with, null where there are none.
+      type: dict
+      sample: {"environment": "mlflow-py3.11-0123456789ab", "version": "3.17.2"}
+    upgrade:
+      description: The journal of the last upgrade, as M(mlops.platform.host_upgrade) keeps it, empty where there was none.
+      type: dict
+    upgrade_pending:
+      description: Whether that upgrade is half-way.
+      type: bool
+    upgrade_holder:
+      description: The run that upgrades, or that was killed while it did, empty where there is none.
+      type: dict
     cpus:
       description: Processors that this host has.
       type: int
@@ -153,7 +166,7 @@ import os
 import pwd
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mlops.platform.plugins.module_utils import host_checks
+from ansible_collections.mlops.platform.plugins.module_utils import host_checks, mlflow_installed, upgrade_journal
 
 
 def default_data_dir(root):
@@ -175,6 +188,16 @@ def service_account(root, name):
     except KeyError:
         # not created yet: nobody is as much a stranger to every private directory
         return name, None, pwd.getpwnam("nobody")
+
+
+def last_upgrade(data_dir, problems):
+    """Return (the journal of the last upgrade, which run upgrades); what cannot be read is added to `problems`."""
+    try:
+        return upgrade_journal.read(data_dir) or {}, upgrade_journal.read(data_dir, "holder.json") or {}
+    except ValueError as error:
+        remedy = "mend the file, or remove it if no upgrade is half-way"
+        problems.append((f"the journal of the last upgrade cannot be read: {error}", remedy))
+        return {}, {}
 
 
 def main():
@@ -235,6 +258,7 @@ def main():
         problems += host_checks.check_space(data_dir, need)
     problems += host_checks.check_addresses(given["addresses"])
     problems += host_checks.check_ports(given["ports"], data_dir)
+    upgrade, holder = last_upgrade(data_dir, problems)
     module.exit_json(
         changed=False,
         problems=[{"what": what, "remedy": remedy} for what, remedy in problems],
@@ -249,6 +273,10 @@ def main():
             "python_version": ".".join(map(str, python["version"])) if python else None,
             "python_complete": bool(python and python["venv"]),
             "environments": host_checks.complete_environments(data_dir),
+            "mlflow": mlflow_installed.installed(data_dir),
+            "upgrade": upgrade,
+            "upgrade_pending": upgrade.get("state") in upgrade_journal.PENDING,
+            "upgrade_holder": holder,
             "cpus": os.cpu_count() or 1,
             "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
         },

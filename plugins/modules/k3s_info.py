@@ -55,9 +55,9 @@ node:
       description: Whether the binary is the one that was installed.
       type: bool
     images:
-      description: Names of the archives of images that lie where K3s imports them.
-      type: list
-      elements: str
+      description: The archives of images that lie where K3s imports them, by their names, each with its size and mtime.
+      type: dict
+      sample: {mlflow.tar.zst: {size: 396361728, mtime: 1790000000}}
     data:
       description: Whose data lies here, V(server), V(agent) or an empty text.
       type: str
@@ -80,7 +80,7 @@ node:
       description: Its address towards the outside.
       type: str
     addresses:
-      description: All of its addresses with their networks, but those that K3s makes.
+      description: All of its addresses with their networks, but those of devices that Kubernetes, a container engine or a hypervisor makes.
       type: list
       elements: str
       sample: [192.0.2.11/24]
@@ -106,63 +106,29 @@ node:
       elements: str
 """
 
-import glob
-import json
 import os
 import platform
-import re
 import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mlops.platform.plugins.module_utils import k3s_files, k3s_service
-from ansible_collections.mlops.platform.plugins.module_utils.host_node import output, units
+from ansible_collections.mlops.platform.plugins.module_utils import checked_file, host_node, k3s_archives, k3s_files
 from ansible_collections.mlops.platform.plugins.module_utils.k3s_api import ApiError, server_api
 from ansible_collections.mlops.platform.plugins.module_utils.k3s_release import ARCHITECTURES
 
-# what K3s or a container engine makes
-OWN_LINKS = re.compile(
-    r"(lo|cni\d*|flannel.*|kube-.*|veth.*|docker\d*|br-[0-9a-f]{12}|podman\d*|virbr.*|cali.*|vxlan\.calico|cilium.*|lxc.*|tunl\d+|wg\d+)$"
-)
 # of other distributions of Kubernetes
 OTHERS = ("kubelet.service", "rke2-server.service", "rke2-agent.service", "microk8s.service", "k0scontroller.service")
 OURS = {"server": "k3s.service", "agent": "k3s-agent.service"}
 
 
-def parsed(text):
-    """Return the JSON in a text, or an empty list."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return []
-
-
-def addresses():
-    """Return all addresses of this host with their networks."""
-    found = []
-    for link in parsed(output("ip", "-j", "addr", "show")):
-        if link and not OWN_LINKS.match(link.get("ifname", "")):
-            found += [f"{one['local']}/{one['prefixlen']}" for one in link.get("addr_info", []) if one.get("scope") == "global"]
-    return found
-
-
-def main_address(all_addresses):
-    """Return the address that this host uses towards the outside."""
-    for family, target in (("-4", "192.0.2.1"), ("-6", "2001:db8::1")):
-        for route in parsed(output("ip", "-j", family, "route", "get", target)):
-            if route.get("prefsrc"):
-                return route["prefsrc"]
-    return all_addresses[0].partition("/")[0] if all_addresses else ""
-
-
 def installed(record):
     """Return (version, intact) of the binary."""
-    total = k3s_service.digest(k3s_files.BINARY)
+    total = checked_file.digest(k3s_files.BINARY)
     if not total:
         return "", False
     if record and record["files"].get(k3s_files.BINARY, {}).get("sha256") == total:
         return record["version"], True
-    words = output(k3s_files.BINARY, "--version").split()
+    words = host_node.output(k3s_files.BINARY, "--version").split()
     return (words[2] if words[:2] == ["k3s", "version"] else "", False)
 
 
@@ -173,7 +139,7 @@ def obstacles(active):
         found.append("systemd does not run on this host, and K3s is a service of it: use a host that systemd has booted")
     if platform.machine() not in ARCHITECTURES:
         found.append(f"K3s has no release for {platform.machine()}: use a host with one of {', '.join(ARCHITECTURES)}")
-    if output("systemctl", "is-enabled", "nm-cloud-setup.service").strip() == "enabled":
+    if host_node.output("systemctl", "is-enabled", "nm-cloud-setup.service").strip() == "enabled":
         found.append(
             "nm-cloud-setup.service is enabled and breaks the pod network: run `systemctl disable --now nm-cloud-setup.service"
             " nm-cloud-setup.timer` and reboot"
@@ -209,26 +175,26 @@ def main():
     now, data_dir = time.time(), module.params["data_dir"]
     version, intact = installed(k3s_files.record())
     # one question for all of them
-    running = {name for name, unit in units([*OURS.values(), *OTHERS]).items() if unit["active"]}
+    running = {name for name, unit in host_node.units([*OURS.values(), *OTHERS]).items() if unit["active"]}
     active = [role for role, unit in OURS.items() if unit in running]
     token = k3s_files.parse_token(k3s_files.text(k3s_files.TOKEN))
     healthy, nodes = cluster(data_dir) if "server" in active else (False, [])
-    all_addresses = addresses()
+    addresses = host_node.addresses(host_node.output("ip", "-json", "address", "show"))
     selinux = os.path.isfile("/sys/fs/selinux/enforce") and os.path.isfile("/usr/share/selinux/packages/k3s.pp")
     module.exit_json(
         changed=False,
         node={
             "version": version,
             "intact": intact,
-            "images": sorted(os.path.basename(path) for path in glob.glob(os.path.join(data_dir, "agent", "images", "*"))),
+            "images": k3s_archives.present(data_dir),
             "data": k3s_files.data(data_dir),
             "active": active[0] if active else "",
             "ca_hash": k3s_files.token(data_dir)["hash"],
             "token_form": ("long" if token["hash"] else "short") if token["password"] else "",
             "config": k3s_files.config(),
             "hostname": socket.gethostname().lower(),
-            "address": main_address(all_addresses),
-            "addresses": all_addresses,
+            "address": host_node.own_address(addresses),
+            "addresses": host_node.outer_addresses(addresses),
             "architecture": platform.machine(),
             "selinux": selinux,
             "clock_offset": round(now - module.params["controller_time"], 1) if module.params["controller_time"] else 0.0,

@@ -41,6 +41,17 @@ options:
     description: K3s's data directory.
     type: path
     default: /var/lib/rancher/k3s
+  environment:
+    description: Variables such as C(HTTPS_PROXY) for the download. What a task's own C(environment) holds can be read in the list of
+      processes; this cannot.
+    type: dict
+    default: {}
+  environment_files:
+    description: Files on the host with such variables, a line C(NAME=VALUE) each, as systemd's C(EnvironmentFile) reads them.
+      O(environment) wins over them. One that is missing is passed over.
+    type: list
+    elements: path
+    default: []
 attributes:
   check_mode:
     support: full
@@ -76,9 +87,9 @@ import platform
 import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mlops.platform.plugins.module_utils import k3s_files, k3s_release
+from ansible_collections.mlops.platform.plugins.module_utils import checked_file, k3s_files, k3s_lock, k3s_release
+from ansible_collections.mlops.platform.plugins.module_utils.checked_file import digest
 from ansible_collections.mlops.platform.plugins.module_utils.host_paths import replace_file
-from ansible_collections.mlops.platform.plugins.module_utils.k3s_service import digest
 
 LINKS = ("kubectl", "crictl", "ctr")
 
@@ -100,29 +111,36 @@ def unchanged(record, version, targets):
     return True
 
 
+def environment(given):
+    """Return the variables for the download that the options name."""
+    lines = [line for path in given["environment_files"] for line in k3s_files.text(path).splitlines()]
+    named = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    return {**named, **{name: str(value) for name, value in given["environment"].items()}}
+
+
 def said_version(path):
-    """Return the version that a binary says it is. Raises k3s_release.Failed."""
+    """Return the version that a binary says it is. Raises checked_file.Failed."""
     try:
         done = subprocess.run([path, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     except OSError as error:
-        raise k3s_release.Failed(f"the binary cannot be run on this host: {error}") from error
+        raise checked_file.Failed(f"the binary cannot be run on this host: {error}") from error
     words = done.stdout.decode("utf-8", "replace").split()
     if done.returncode or words[:2] != ["k3s", "version"]:
-        raise k3s_release.Failed(f"the binary cannot be run on this host: {' '.join(words)[:300]}")
+        raise checked_file.Failed(f"the binary cannot be run on this host: {' '.join(words)[:300]}")
     return words[2]
 
 
 def install(module, files, targets, source):
-    """Fetch and verify what differs, then put all of it in place; return the changed paths. Raises k3s_release.Failed, OSError."""
+    """Fetch and verify what differs, then put all of it in place; return the changed paths. Raises checked_file.Failed, OSError."""
     given = module.params
-    sums = k3s_release.parse_checksums(k3s_release.read(source(files["checksums"])))
+    sums = checked_file.parse_checksums(checked_file.read(source(files["checksums"])))
     wanted = {what: sums.get(files[what]) for what in targets}
     for what, total in wanted.items():
         if not total:
-            raise k3s_release.Failed(f"{source(files['checksums'])} has no checksum of {files[what]}")
+            raise checked_file.Failed(f"{source(files['checksums'])} has no checksum of {files[what]}")
         pinned = given["checksums"].get(files[what])
         if pinned and pinned != total:
-            raise k3s_release.Failed(f"{source(files['checksums'])} says {total} of {files[what]}, and k3s_checksums says {pinned}")
+            raise checked_file.Failed(f"{source(files['checksums'])} says {total} of {files[what]}, and k3s_checksums says {pinned}")
     differing = [what for what, path in targets.items() if digest(path) != wanted[what]]
     ready = {}
     try:
@@ -131,10 +149,10 @@ def install(module, files, targets, source):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             # hidden, and without the ending of an archive: K3s would import half of one
             ready[what] = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.mlops-new")
-            k3s_release.fetch(source(files[what]), ready[what], wanted[what])
+            checked_file.fetch(source(files[what]), ready[what], wanted[what])
             os.chmod(ready[what], 0o755 if what == "binary" else 0o644)
         if "binary" in ready and said_version(ready["binary"]) != given["version"]:
-            raise k3s_release.Failed(
+            raise checked_file.Failed(
                 f"{source(files['binary'])} says that it is {said_version(ready['binary'])}, and not {given['version']}"
             )
         for what in differing:
@@ -143,7 +161,7 @@ def install(module, files, targets, source):
             module.set_default_selinux_context(targets[what], False)
     finally:
         for path in ready.values():
-            k3s_release.remove(path)
+            checked_file.remove(path)
     known = {}
     for what, path in targets.items():
         status = os.stat(path)
@@ -175,10 +193,14 @@ def main():
             "images": {"type": "str", "choices": ["tar", "tar.gz", "tar.zst"]},
             "checksums": {"type": "dict", "default": {}},
             "data_dir": {"type": "path", "default": "/var/lib/rancher/k3s"},
+            "environment": {"type": "dict", "default": {}, "no_log": True},
+            "environment_files": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
     given = module.params
+    # urllib looks for its proxies there
+    os.environ.update(environment(given))
     machine = platform.machine()
     if machine not in k3s_release.ARCHITECTURES:
         module.fail_json(msg=f"K3s has no release for {machine}; it has them for {', '.join(k3s_release.ARCHITECTURES)}")
@@ -195,12 +217,13 @@ def main():
     before = k3s_files.record()
     changed = []
     try:
-        if not unchanged(before, given["version"], targets):
-            changed = list(targets.values()) if module.check_mode else install(module, files, targets, source)
-        if given["directory"] and not module.check_mode:
-            k3s_release.remove(given["directory"])
-        changed += link(module.check_mode)
-    except (k3s_release.Failed, OSError) as error:
+        with k3s_lock.alone(not module.check_mode):
+            if not unchanged(k3s_files.record(), given["version"], targets):
+                changed = list(targets.values()) if module.check_mode else install(module, files, targets, source)
+            if given["directory"] and not module.check_mode:
+                checked_file.remove(given["directory"])
+            changed += link(module.check_mode)
+    except (checked_file.Failed, OSError) as error:
         module.fail_json(msg=f"K3s {given['version']} was not installed. {error}")
     after = f"K3s {given['version']}: {', '.join(changed)}\n" if changed else ""
     module.exit_json(

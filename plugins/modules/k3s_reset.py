@@ -51,7 +51,7 @@ removed:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mlops.platform.plugins.module_utils import k3s_clean, k3s_files, k3s_service
+from ansible_collections.mlops.platform.plugins.module_utils import k3s_clean, k3s_files, k3s_lock, k3s_service
 
 UNITS = ("k3s.service", "k3s-agent.service")
 FOLDER = "/etc/systemd/system"
@@ -67,7 +67,7 @@ def files(data, data_dir):
         path = os.path.join(binaries, name)
         if os.path.islink(path) and os.path.basename(os.readlink(path)) == "k3s":
             found.append(path)
-    found += [k3s_files.BINARY, os.path.dirname(k3s_files.RECORD), k3s_service.STARTED, "/var/lib/mlops-k3s-release"]
+    found += [k3s_files.BINARY, os.path.dirname(k3s_files.RECORD), k3s_service.STARTED, k3s_lock.LOCK, "/var/lib/mlops-k3s-release"]
     found += ["/run/k3s", "/run/flannel", "/var/lib/cni", "/var/lib/kubelet", "/var/log/pods", "/var/log/containers"]
     # the identity of the node and the token are what its data is bound to
     found += ["/etc/rancher", data_dir] if data else ["/etc/rancher/k3s"]

@@ -112,7 +112,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
-from ansible_collections.mlops.platform.plugins.module_utils import k3s_files, k3s_guard, k3s_journal, k3s_service
+from ansible_collections.mlops.platform.plugins.module_utils import k3s_files, k3s_guard, k3s_journal, k3s_lock, k3s_service
 from ansible_collections.mlops.platform.plugins.module_utils.k3s_api import ApiError, agent_api, server_api
 
 # so often a cause that waiting does not mend must be in the journal
@@ -233,12 +233,18 @@ def give_back(given):
 
 
 def run(module):
-    """Do what is needed and return (actions, reasons). Raises k3s_service.Failed."""
-    given = module.params
-    unit = "k3s.service" if given["role"] == "server" else "k3s-agent.service"
-    actions, reasons = needed(given, unit)
+    """Do what is needed, or find it in check mode, and return (actions, reasons). Raises k3s_service.Failed."""
+    unit = "k3s.service" if module.params["role"] == "server" else "k3s-agent.service"
     if module.check_mode:
-        return actions, reasons
+        return needed(module.params, unit)
+    with k3s_lock.alone():
+        # what the service was started with tells more than that files were changed: it may have been restarted since
+        return act(module, unit, *needed({**module.params, "pending": False}, unit))
+
+
+def act(module, unit, actions, reasons):
+    """Do what is needed and return it. Raises k3s_service.Failed."""
+    given = module.params
     since = time.time()
     server = given["role"] == "server"
     taken = server and "restarted" in actions and turn(module, given["timeout"] + 60)

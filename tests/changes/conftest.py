@@ -8,6 +8,7 @@ from lib.platform_session import session_platform
 # order of the files: what kills comes last
 ORDER = (
     "test_platform_outage.py",
+    "test_platform_doctor.py",
     "test_platform_secrets.py",
     "test_platform_changes.py",
     "test_platform_durability.py",

@@ -7,11 +7,15 @@ import socket
 import ssl
 from pathlib import Path
 
+import psycopg2
 import pytest
+from botocore.exceptions import ClientError
 from lib import platform_proc as proc
 from lib.certificates import make_certificate
 from lib.long_tests import LONG
-from lib.platform_clients import Load
+from lib.platform_clients import Load, postgresql, s3
+from lib.platform_journal import Journal, missing
+from lib.platform_secrets import given_secrets
 from lib.platform_sweep import needles, search
 
 
@@ -192,6 +196,60 @@ def test_a_certificate_of_a_private_authority_and_a_setting_of_the_object_store(
     assert not key_lines(issued / "good.key", predicted) + key_lines(issued / "good.key", real)
     assert f"trust     {platform.data_dir}/ingress-ca.crt" in real.output
     assert (platform.data_dir / "tls/ingress-given.pem").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture
+def worker(platform):
+    """The login of an administrator whose password no rotation touches."""
+    login = ("rotation-worker", "a-password-of-its-own")
+    administrator = platform.http()
+    administrator.json("POST", "/api/2.0/mlflow/users/create", dict(zip(("username", "password"), login)))
+    administrator.json("PATCH", "/api/2.0/mlflow/users/update-admin", {"username": login[0], "is_admin": True})
+    yield login
+    platform.http().json("DELETE", "/api/2.0/mlflow/users/delete", {"username": login[0]})
+
+
+@LONG
+def test_every_secret_is_rotated_under_clients_that_never_retry(platform, worker):
+    """No request fails, artifacts included; every old value is refused by what it opened; no second login is left."""
+    for name in given_secrets():
+        platform.variables.pop(name, None)
+    before, connections, keys = platform.secrets(), platform.connections, certificates(platform)
+    load, journal = Load(platform, login=worker), Journal(platform, clients=1, pause=0.5, login=worker, timeout=60)
+    with load, journal:
+        run = platform.run("playbooks/rotate.yml").ok()
+    print(f"\nrotated in {run.seconds:.0f} s: {load.done} requests, {len(journal.runs)} runs with an artifact")
+    assert not load.failures, load.failures[:5]
+    assert load.done > 200 and not load.lost()
+    assert journal.runs and not journal.failures
+    after = platform.secrets()
+    assert set(after) == set(before)
+    assert [name for name in before if after[name] == before[name]] == []
+    assert not set(keys.items()) & set(certificates(platform).items())
+    assert not search(run.output.encode(), needles({**before, **{f"new {name}": value for name, value in after.items()}}))
+    assert missing(platform, journal.runs) == []
+    with platform.database("postgres") as cursor:
+        cursor.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE '%rotating'")
+        assert cursor.fetchall() == []
+    for user, database in (("postgres", "postgres"), ("mlflow", "mlflow"), ("seaweedfs", "seaweedfs")):
+        old = before["postgresql_superuser_password" if user == "postgres" else f"postgresql_{user}_password"]
+        with (
+            pytest.raises(psycopg2.OperationalError, match="password authentication failed"),
+            postgresql(platform.variables["postgresql_port"], user, old, database),
+        ):
+            pass
+    with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+        s3(connections["s3"]).list_buckets()
+    login = ("admin", before["mlflow_admin_password"])
+    # the playbook has waited until no process remembers it
+    assert platform.http(login)("GET", "/api/2.0/mlflow/experiments/search?max_results=1")[0] == 401
+
+
+def certificates(platform):
+    """Return {name: content} of the platform's own keys and certificates but for those of the authority."""
+    return {
+        path.name: path.read_bytes() for path in platform.data_dir.glob("tls/*.*") if path.suffix in (".crt", ".key") and path.stem != "ca"
+    }
 
 
 def test_everything_back_at_once_as_check_mode_says_before(platform, as_it_was):

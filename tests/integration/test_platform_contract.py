@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
 from lib import platform_proc as proc
 from lib.platform import PORTS, Platform
-
-
-@contextlib.contextmanager
-def untouched(platform):
-    """Assert that a block changes no file of the platform and no process."""
-    before, files = platform.lasting(), platform.fingerprint()
-    yield
-    assert proc.identities(platform.lasting()) == proc.identities(before)
-    assert platform.fingerprint() == files
 
 
 def test_down_and_up_again_with_the_same_data(platform):
@@ -37,14 +27,14 @@ def test_down_and_up_again_with_the_same_data(platform):
 
 
 def test_second_run_changes_nothing_and_restarts_nothing(platform, capsys):
-    with untouched(platform):
+    with platform.untouched():
         second = platform.run().unchanged()
     with capsys.disabled():
         print(f"\nfirst installation, with killed runs: {platform.install_seconds:.0f} s; second run: {second.seconds:.0f} s")
 
 
 def test_check_mode_on_a_converged_platform(platform):
-    with untouched(platform):
+    with platform.untouched():
         run = platform.run(check=True, diff=True).unchanged()
     # it looked at everything, not at nothing
     assert run.stats["ok"] > 60
@@ -77,7 +67,7 @@ def test_verify_leaves_no_trace(platform):
         return rows, users, sum(len(page.get("Versions", [])) + len(page.get("DeleteMarkers", [])) for page in pages)
 
     before = state()
-    with untouched(platform):
+    with platform.untouched():
         run = platform.run("playbooks/verify.yml").unchanged()
     assert platform.url in run.output
     assert "byte for byte" in run.output and "removed again" in run.output
@@ -85,7 +75,7 @@ def test_verify_leaves_no_trace(platform):
 
 
 def test_status_names_every_service(platform):
-    with untouched(platform):
+    with platform.untouched():
         run = platform.run("playbooks/status.yml").unchanged()
     assert platform.url in run.output
     for name in ("postgresql", "seaweedfs", "traefik", *(f"mlflow-{port}" for port in platform.mlflow_ports)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from pathlib import Path
@@ -40,15 +39,6 @@ ALONE = {
 }
 
 
-@contextlib.contextmanager
-def untouched(platform):
-    """Assert that nothing of the running platform is changed meanwhile, neither a file nor a process."""
-    before, files = platform.lasting(), platform.fingerprint()
-    yield
-    assert proc.identities(platform.lasting()) == proc.identities(before)
-    assert platform.fingerprint() == files
-
-
 def refusal(run):
     """Return the one message with which a run was refused."""
     assert run.code != 0
@@ -61,7 +51,7 @@ def refusal(run):
 def refused(platform):
     """The message of one run with all of WRONG, at its loudest."""
     extra = {key: value for case, _words in WRONG.values() for key, value in case.items()}
-    with untouched(platform):
+    with platform.untouched():
         return platform.run("site.yml", "-vvv", extra=extra)
 
 
@@ -81,7 +71,7 @@ def test_wrong_input_is_refused_before_anything_is_touched(platform, case):
     extra, words = ALONE[case]
     if not platform.root and "mlops_service_user" in extra:
         pytest.skip("only root installs for another user")
-    with untouched(platform):
+    with platform.untouched():
         message = refusal(platform.run(extra=extra))
     for word in words:
         assert word in message, word
@@ -156,7 +146,7 @@ def test_a_superuser_whose_password_nobody_knows_is_told(platform):
         try:
             previous.touch(mode=0o600)
             previous.write_text("neither is this\n")
-            with untouched(platform):
+            with platform.untouched():
                 message = refusal(platform.run(tags="postgresql"))
         finally:
             cursor.execute("ALTER ROLE postgres PASSWORD %s", (real,))
@@ -168,7 +158,7 @@ def test_a_superuser_whose_password_nobody_knows_is_told(platform):
 
 @pytest.mark.parametrize("answer", ["yes", ""])
 def test_reset_wants_the_directory_typed(platform, answer):
-    with untouched(platform):
+    with platform.untouched():
         message = refusal(platform.run("playbooks/reset.yml", extra={"mlops_reset_confirm": answer}))
     assert "nothing was removed" in message
     assert str(platform.data_dir) in message

@@ -1,4 +1,4 @@
-"""The parts of the documentation that are written from the code: tables of variables, of modules, of health causes, and of ports.
+"""The parts of the documentation that are written from the code: tables variables, modules, health causes, ports and metrics.
 
     .venv/bin/python tests/lib/generated.py      writes them anew; tests/unit/test_docs.py holds them against the code
 
@@ -104,12 +104,28 @@ def ports():
     return table(["Port", "To", "From", "When", "What for"], rows)
 
 
+# the files whose HELP has the metrics, by role
+METRICS = {"backup": "roles/backup/files/mlops_backup/metrics.py", "garbage": "roles/garbage/files/garbage_schedule.py"}
+
+
+def measured(role):
+    """Return {metric: meaning} of what the program of a role measures."""
+    tree = ast.parse((ROOT / METRICS[role]).read_text(encoding="utf-8"))
+    found = next(node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "HELP")
+    return ast.literal_eval(found)
+
+
+def metrics(role):
+    """Return the table of what the program of a role measures."""
+    return table(["Metric", "Meaning"], [[f"`{name}`", meaning] for name, meaning in measured(role).items()])
+
+
 def part(name):
     """Return the text of the generated part `name`. Raises KeyError for a name that is none."""
     kind, _unused, argument = name.partition(" ")
-    return {"variables": variables, "plugins": plugins, "causes": lambda _argument: causes(), "ports": lambda _argument: ports()}[kind](
-        argument
-    )
+    kinds = {"variables": variables, "plugins": plugins}
+    kinds.update(causes=lambda _argument: causes(), ports=lambda _argument: ports(), metrics=metrics)
+    return kinds[kind](argument)
 
 
 def documents():

@@ -255,6 +255,14 @@ class Platform:
                 found[str(Path(folder, name))] = (oct(status.st_mode), status.st_uid, size, 0 if not size else status.st_mtime_ns)
         return found
 
+    @contextlib.contextmanager
+    def untouched(self):
+        """Assert that nothing of the running platform is changed during the block, neither a file nor a process."""
+        before, files = self.lasting(), self.fingerprint()
+        yield
+        assert proc.identities(self.lasting()) == proc.identities(before)
+        assert self.fingerprint() == files
+
 
 def remove_user():
     """Remove the services' user; it must have no process."""

@@ -109,15 +109,15 @@ class Load:
     `failures` holds what did not succeed, `written` the (key, step) of each metric that was acknowledged.
     """
 
-    def __init__(self, platform, clients=4, pause=0.1, ca=None):
-        """Take the number of clients, the seconds between two requests of one (a run needs the processor too), and whom they trust."""
+    def __init__(self, platform, clients=4, pause=0.3, ca=None, login=True):
+        """Take the number of clients, the seconds between two requests of one (a run needs the processor too), their CA and login."""
         self.platform, self.pause = platform, pause
         self.stop = threading.Event()
         self.lock = threading.Lock()
         self.failures, self.written, self.done = [], [], 0
         self.run_id = platform.new_run("load")
         # made here: what fails in a thread fails without a word
-        made = [(number, platform.http(ca=ca)) for number in range(clients)]
+        made = [(number, platform.http(login, ca=ca)) for number in range(clients)]
         self.threads = [threading.Thread(target=self.client, args=arguments, daemon=True) for arguments in made]
 
     def __enter__(self):

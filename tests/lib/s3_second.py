@@ -55,6 +55,10 @@ def second_server(weed, folder, port=PORTS + 61, user=None):
         # it would refuse every write for its own fixed 15 s before it ends; nothing of it is needed
         process.kill()
         process.wait()
+        # it leaves these, of fixed names: another user's tests could not start theirs
+        for path in Path("/tmp").glob("seaweedfs-*-grpc-*.sock"):
+            if port <= int(path.stem.rpartition("-")[2]) < port + 2 * len(port_options(port)):
+                path.unlink(missing_ok=True)
 
 
 def wait_until_writable(connection, log, timeout=60):

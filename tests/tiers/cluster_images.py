@@ -1,6 +1,6 @@
 """Container images for the test cluster, made from Debian's archive and from the lock files' wheels: no registry is asked for anything.
 
-    python tests/tiers/cluster_images.py [--load] [NAME...]
+    python tests/tiers/cluster_images.py [--load | --compressed] [NAME...]
 
 Each has the interface, and where the roles' defaults allow it the name, of the image that a user pulls. An image is an archive below the
 cache, named by what it is made of: it is built again only when that has changed. Needs root and buildah.
@@ -163,15 +163,28 @@ def archives(*names: str) -> list[Path]:
     return [IMAGES[name]() for name in names or IMAGES]
 
 
+def compressed(archive: Path) -> Path:
+    """Return `archive` compressed by zstd, a third of its size, for hosts that it is sent to; made once. Raises Failed."""
+    target = archive.with_suffix(".tar.zst")
+    if not target.exists():
+        part = archive.with_suffix(".part")
+        run("zstd", "--quiet", "--force", "-3", archive, "-o", part, quiet=True)
+        for old in CACHE.glob(f"{archive.name.rpartition('-')[0]}-*.tar.zst"):
+            old.unlink()
+        part.rename(target)
+    return target
+
+
 def main() -> int:
     """Do what the command line says and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {' '.join(IMAGES)}")
     parser.add_argument("--load", action="store_true", help="load them into the test cluster too")
+    parser.add_argument("--compressed", action="store_true", help="print archives that are compressed")
     given = parser.parse_args()
     try:
         for archive in archives(*given.names):
-            print(archive, flush=True)
+            print(compressed(archive) if given.compressed else archive, flush=True)
             if given.load:
                 cluster_program.load(archive)
     except Failed as problem:

@@ -1,14 +1,13 @@
 """Tier molecule: every scenario below molecule/, each one test, on disposable hosts with systemd.
 
 The hosts install from an index that this program serves (mirror.py). The times of a scenario's steps stand at the end of its part of the
-log.
+log. Arguments that name scenarios run these alone, also long ones; all others are molecule's.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-import re
 import signal
 import subprocess
 import sys
@@ -19,13 +18,12 @@ from pathlib import Path
 import hosts
 import mirror
 from results import ROOT, Failed, Results, Skipped
+from scenario_trace import STEP, Trace
 
 # Debian 12's and 13's, which the hosts run
 PYTHONS = ("3.11", "3.13")
 # scenarios that CI leaves out for their time
 LONG = {"default", "fresh_root", "ha", "host"}
-# molecule's log, which colours a failure in any case: [scenario > step] Executing
-STEP = re.compile(r"> (?P<step>\w+)\] (?:\x1b\[[0-9;]*m)?(?P<state>Executing|Executed)")
 
 
 def wheels() -> None:
@@ -42,10 +40,12 @@ def run(scenario: str, arguments: list[str], environ: dict[str, str]) -> None:
     steps: list[tuple[str, float]] = []
     began = time.monotonic()
     code = None
+    trace = Trace()
     try:
         with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             for line in process.stdout:
                 print(line, end="", flush=True)
+                trace.read(line)
                 found = STEP.search(line)
                 if found and found["state"] == "Executing":
                     began = time.monotonic()
@@ -58,7 +58,7 @@ def run(scenario: str, arguments: list[str], environ: dict[str, str]) -> None:
     for step, seconds in steps:
         print(f"{scenario}: {step:<14}{seconds:>7.0f} s")
     if code:
-        raise Failed(f"`{' '.join(command)}` ended with code {code}")
+        raise Failed(f"`{' '.join(command)}` ended with code {code} {trace.failure}")
 
 
 def stop(number: int, _frame: object) -> None:
@@ -72,6 +72,8 @@ def main() -> int:
     results = Results(Path(xml))
     signal.signal(signal.SIGTERM, stop)
     scenarios = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+    named = [argument for argument in arguments if argument in scenarios]
+    arguments = [argument for argument in arguments if argument not in named]
     environ = {
         **os.environ,
         "MLOPS_TEST_HOSTS": str(hosts.PROGRAM),
@@ -86,11 +88,11 @@ def main() -> int:
         served = True
     # without the mirror the hosts go to PyPI themselves
     with mirror.serve() if served else nullcontext() as port:
-        for scenario in scenarios:
+        for scenario in named or scenarios:
             with results.test(scenario):
                 if hosts.obstacle():
                     raise Skipped(hosts.obstacle())
-                if scenario in LONG and not os.environ.get("MLOPS_TEST_LONG"):
+                if scenario in LONG and scenario not in named and not os.environ.get("MLOPS_TEST_LONG"):
                     raise Skipped("too long for CI beside the other tiers; MLOPS_TEST_LONG=1 takes it in")
                 run(scenario, arguments, environ | ({"MLOPS_TEST_MIRROR_PORT": str(port)} if port else {}))
     return results.exit_code()

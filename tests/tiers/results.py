@@ -10,6 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "tests" / "output"
+# characters of a reason in the summary, often all that is kept of a run: it is to say what failed
+REASON_LENGTH = 1600
 
 
 @dataclass
@@ -81,9 +83,9 @@ def printable(text: str) -> str:
 
 
 def first_line(text: str) -> str:
-    """Return the first line of `text` that holds something, cut to a width that a table bears."""
+    """Return the first line of `text` that holds something, cut to a length that a summary bears."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines or [""])[0][:200]
+    return (lines or [""])[0][:REASON_LENGTH]
 
 
 def read(path: Path, *, reason_from: str = "message") -> list[Case]:

@@ -21,10 +21,13 @@ from results import OUTPUT, ROOT, Case
 
 HERE = Path(__file__).resolve().parent
 TIERS = ["unit", "lint", "sanity", "molecule", "integration", "changes", "cluster"]
-# The longest first, so that none of them is left alone in the end. (`prepare` runs beside them until it has built what two of them need.)
-ORDER = ["prepare", "integration", "cluster", "molecule", "changes", "unit", "sanity", "lint"]
+# The longest first, so that none of them is left alone in the end; the cluster's waits most, and takes least from the others.
+ORDER = ["prepare", "integration", "changes", "molecule", "cluster", "unit", "sanity", "lint"]
 # What waits for a server or a pod in one tier leaves the processors to the others; a fourth would only wait for them.
 AT_ONCE = 3
+# Beside `prepare`, which two of the longest wait for: where everything is built already it takes seconds, and a tier that took their place
+# would keep it for half of the run.
+BESIDE_PREPARE = 1
 # they need what `prepare` builds
 PREPARED = {"molecule", "cluster"}
 # tiers that may be skipped as a whole: they need root and programs from outside of the repository
@@ -102,7 +105,7 @@ def startable(waiting: list[Tier], running: list[Tier]) -> Tier | None:
     unprepared = any(tier.name == "prepare" for tier in waiting + running)
     busy = sum(tier.name != "prepare" for tier in running)
     for tier in waiting:
-        if tier.name == "prepare" or (busy < AT_ONCE and not (unprepared and tier.name in PREPARED)):
+        if tier.name == "prepare" or (busy < (BESIDE_PREPARE if unprepared else AT_ONCE) and not (unprepared and tier.name in PREPARED)):
             return tier
     return None
 
@@ -162,15 +165,21 @@ def listed(tier: Tier, state: str) -> list[str]:
     return lines
 
 
+def tell(tiers: list[Tier], state: str) -> None:
+    """Print which tests of `tiers` are in `state`, and why; nothing where none is."""
+    lines = [line for tier in tiers for line in listed(tier, state)]
+    if lines:
+        print(f"\n{state}:", *lines, sep="\n")
+
+
 def summary(tiers: list[Tier], seconds: float) -> int:
     """Print the summary and return the exit code."""
+    # what is skipped comes first: often the end alone is kept
+    tell(tiers, "skipped")
     print(f"\n{'tier':<14}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
     for tier in tiers:
         print(f"{tier.name:<14}{tier.count('passed'):>8}{tier.count('failed'):>8}{tier.count('skipped'):>8}{tier.seconds:>9.0f}")
-    for state in ("skipped", "failed"):
-        lines = [line for tier in tiers for line in listed(tier, state)]
-        if lines:
-            print(f"\n{state}:", *lines, sep="\n")
+    tell(tiers, "failed")
     counts = {state: sum(tier.count(state) for tier in tiers) for state in ("passed", "failed", "skipped")}
     print(f"\nlogs and JUnit files: {os.path.relpath(OUTPUT, ROOT)}/; {seconds:.0f} s in all")
     print(", ".join(f"{number} {state}" for state, number in counts.items()), flush=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import pytest
 import yaml
-from lib.generated import PART, ROOT, constants, documents, filled, load
+from lib.generated import METRICS, PART, ROOT, constants, documents, filled, load, measured
+from lib.render import ROLES as EVERY
+from lib.render import Roles, within
 
 DOCUMENTS = documents()
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -62,20 +65,25 @@ def test_every_document_is_linked_from_the_readme():
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=ids)
 def test_targets_of_make_exist(path):
-    targets = set(re.findall(r"^([a-z]+):", text_of(ROOT / "Makefile"), re.M))
-    assert set(re.findall(r"`make ([a-z]+)", text_of(path))) <= targets
+    targets = set(re.findall(r"^([a-z_]+):", text_of(ROOT / "Makefile"), re.M))
+    assert set(re.findall(r"`make ([a-z_]+)", text_of(path))) <= targets
 
 
 NAME = re.compile(r"`(?:-e )?((?:mlops|mlflow|postgresql|object_store|ingress)_[a-z_]*[a-z])(?=[=`:])")
 
 
+@functools.cache
 def known_names():
     """Variables, plugins, programs, secrets, and the facts that roles hand on."""
-    names = {name for role in ROLES for name in options(role)} | {"mlops_reset_confirm"}
+    names = {name for role in ROLES for name in options(role)} | {
+        "mlops_reset_confirm",
+        *(name for role in METRICS for name in measured(role)),
+    }
     names |= {file.stem for file in [*(ROOT / "plugins").rglob("*.py"), *(ROOT / "roles").glob("*/files/*.py")]}
     code = "".join(text_of(file) for file in (ROOT / "roles").glob("*/*/*.yml"))
     facts = re.findall(r"^ +((?:mlops|postgresql|object_store|ingress)_[a-z_]+):", code, re.M)
-    return names | set(facts)
+    # what users name in rotate_secrets
+    return names | set(facts) | set(Roles(*EVERY, "rotate").value("rotate_catalogue", **within("rotate")))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=ids)

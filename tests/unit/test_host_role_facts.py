@@ -281,14 +281,30 @@ ROUTE = (
 )
 
 
-def test_the_address_of_the_default_route():
+def test_the_address_towards_the_outside():
     addresses = host_node.addresses(ADDRESS)
-    routes, source = host_node.routes(ROUTE)
+    way = {"-4": '[{"dst": "192.0.2.1", "gateway": "198.51.100.1", "dev": "eth1", "prefsrc": "198.51.100.7"}]', "-6": ""}
     assert [entry["address"] for entry in addresses] == ["192.0.2.11", "198.51.100.7"]
-    assert routes == [{"to": "192.0.2.0/24", "device": "eth0"}]
-    assert host_node.own_address(addresses, source) == "198.51.100.7"
-    assert host_node.own_address(addresses, "") == "192.0.2.11"
-    assert host_node.own_address([], "") == ""
+    assert host_node.own_address(addresses, lambda *argv: way[argv[2]]) == "198.51.100.7"
+    assert host_node.own_address([], lambda *argv: way["-6"] or '[{"prefsrc": "2001:db8::7"}]') == "2001:db8::7"
+
+
+def test_without_a_default_route_it_is_the_first_address_of_the_older_family():
+    addresses = host_node.addresses(ADDRESS)
+    six = {"address": "2001:db8::7", "prefix": 64, "device": "eth0"}
+    assert host_node.own_address([six, *addresses], lambda *_argv: "") == "192.0.2.11"
+    assert host_node.own_address([six], lambda *_argv: "") == "2001:db8::7"
+    assert host_node.own_address([], lambda *_argv: "") == ""
+
+
+def test_addresses_that_nobody_outside_reaches_are_left_out():
+    devices = ("lo", "cni0", "flannel.1", "veth12ab", "docker0", "br-0123456789ab", "podman1", "virbr0", "eth0", "br-lan", "bond0.12")
+    addresses = [{"address": "192.0.2.11", "prefix": 24, "device": device} for device in devices]
+    assert host_node.outer_addresses(addresses) == ["192.0.2.11/24"] * 3
+
+
+def test_routes_but_the_default_one():
+    assert host_node.routes(ROUTE) == [{"to": "192.0.2.0/24", "device": "eth0"}]
 
 
 def test_ports_that_are_listened_on():

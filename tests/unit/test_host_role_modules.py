@@ -97,10 +97,15 @@ def test_a_proxy_with_a_password_is_in_no_environment_and_in_no_unit():
     roles = proxy(host_proxy="http://user:pa55word@proxy.example.com:3128")
     assert roles.value("host_proxy_environment") == {}
     options = roles.template(roles.tasks("host", "proxy.yml")[0]["mlops.platform.host_files"])
-    assert "pa55word" not in str(options["files"])
+    assert set(options) == {"secret_files", "absent"}
     (secret,) = options["secret_files"]
     assert "HTTPS_PROXY=http://user:pa55word@proxy.example.com:3128\n" in secret["content"]
-    assert [file["content"] for file in options["files"]] == ["[Service]\nEnvironmentFile=-/etc/default/mlops-proxy\n"] * 2
+    # K3s's unit and its download name the file, and where it changes K3s is restarted
+    k3s = Roles("k3s")
+    assert k3s.value("k3s_proxy_file") == secret["path"]
+    assert secret["path"] in k3s.value("k3s_files")
+    (install,) = [task["mlops.platform.k3s_release"] for task in k3s.tasks("k3s", "release.yml") if "mlops.platform.k3s_release" in task]
+    assert k3s.template(install["environment_files"]) == [secret["path"]]
 
 
 def test_what_the_proxy_is_not_for():
@@ -109,11 +114,10 @@ def test_what_the_proxy_is_not_for():
     assert {"127.0.0.0/8", ".svc", "10.44.0.0/16", "10.45.0.0/16", "192.0.2.11", "vm1", "registry.example.com"} <= set(without)
 
 
-def test_a_proxy_that_goes_takes_its_files_with_it():
+def test_a_proxy_that_goes_takes_its_file_with_it():
     roles = proxy()
     options = roles.template(roles.tasks("host", "proxy.yml")[0]["mlops.platform.host_files"])
-    assert options["files"] == options["secret_files"] == options["directories"] == []
-    assert options["absent"][-1] == "/etc/default/mlops-proxy" and len(options["absent"]) == 3
+    assert options == {"secret_files": [], "absent": ["/etc/default/mlops-proxy"]}
 
 
 # --- the check of ports ------------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mlops.platform.plugins.module_utils import k3s_clean, k3s_files, k3s_guard, k3s_journal, k3s_release
+from ansible_collections.mlops.platform.plugins.module_utils import checked_file, k3s_clean, k3s_files, k3s_guard, k3s_journal, k3s_release
 from ansible_collections.mlops.platform.plugins.module_utils.k3s_api import ApiError, node_view
 
 
@@ -221,7 +221,7 @@ def test_what_is_read_of_a_configuration(tmp_path, monkeypatch):
 
 def test_checksum_lists_and_addresses():
     text = f"{'a' * 64}  k3s\n{'b' * 64} *k3s-airgap-images-amd64.tar\nnonsense\n"
-    assert k3s_release.parse_checksums(text) == {"k3s": "a" * 64, "k3s-airgap-images-amd64.tar": "b" * 64}
+    assert checked_file.parse_checksums(text) == {"k3s": "a" * 64, "k3s-airgap-images-amd64.tar": "b" * 64}
     wanted = "https://m.example.org/github.com/k3s-io/k3s/releases/download/v1.33.5%2Bk3s1/k3s"
     assert k3s_release.address("https://m.example.org/github.com/", "v1.33.5+k3s1", "k3s") == wanted
 
@@ -229,8 +229,8 @@ def test_checksum_lists_and_addresses():
 def test_a_file_that_is_not_what_the_list_says_is_left_nowhere(tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"something else")
-    with pytest.raises(k3s_release.Failed, match="should have aaaa"):
-        k3s_release.fetch(str(source), str(target), "a" * 64)
+    with pytest.raises(checked_file.Failed, match="should have aaaa"):
+        checked_file.fetch(str(source), str(target), "a" * 64)
     assert not target.exists()
 
 

@@ -7,11 +7,14 @@ import io
 import json
 import os
 import platform
+import threading
+import urllib.parse
 from contextlib import redirect_stdout
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.mlops.platform.plugins.module_utils import k3s_files, k3s_release
+from ansible_collections.mlops.platform.plugins.module_utils import k3s_files, k3s_lock, k3s_release
 from ansible_collections.mlops.platform.plugins.modules import k3s_kubeconfig, k3s_token
 from ansible_collections.mlops.platform.plugins.modules import k3s_release as module
 
@@ -32,6 +35,7 @@ def place(tmp_path, monkeypatch):
     """A host in a directory."""
     monkeypatch.setattr(k3s_files, "BINARY", str(tmp_path / "bin" / "k3s"))
     monkeypatch.setattr(k3s_files, "RECORD", str(tmp_path / "share" / "release.json"))
+    monkeypatch.setattr(k3s_lock, "LOCK", str(tmp_path / "lock"))
     monkeypatch.setattr(k3s_files, "TOKEN", str(tmp_path / "etc" / "token"))
     (tmp_path / "bin").mkdir()
     return tmp_path
@@ -76,6 +80,59 @@ def test_a_release_is_installed_once(place):
     # the files that were given are gone, and nothing is asked for
     second = run(module.main, version=OLD, root="http://127.0.0.1:9", images="tar", data_dir=str(place / "data"))
     assert (second["changed"], second["changed_paths"]) == (False, [])
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """A proxy that knows one place: the directory `folder`. It notes in `asked` what it was asked for, and with which login."""
+
+    def do_GET(self):
+        self.server.asked.append((self.path, self.headers.get("Proxy-Authorization")))
+        content = (self.server.folder / os.path.basename(urllib.parse.urlsplit(self.path).path)).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_arguments):
+        pass
+
+
+@pytest.fixture
+def proxy():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    server.asked = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("through", ["file", "option", "both"])
+def test_a_download_goes_through_the_proxy_that_a_file_or_an_option_names(place, proxy, monkeypatch, through):
+    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    # what the module sets is taken back with the test
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    proxy.folder = place / "releases" / OLD
+    release(place, OLD)
+    (place / "proxy").write_text(
+        "# a comment\nHTTP_PROXY=http://" + ("one:first@127.0.0.1:9" if through == "both" else f"one:first@127.0.0.1:{proxy.server_port}")
+    )
+    files = [] if through == "option" else [str(place / "proxy"), str(place / "missing")]
+    given = {} if through == "file" else {"HTTP_PROXY": f"http://two:second@127.0.0.1:{proxy.server_port}"}
+    done = run(
+        module.main,
+        version=OLD,
+        root="http://mirror.invalid",
+        data_dir=str(place / "data"),
+        environment=given,
+        environment_files=files,
+    )
+    assert done.get("changed"), done
+    assert OLD in binary(place)
+    assert {urllib.parse.urlsplit(path).hostname for path, _login in proxy.asked} == {"mirror.invalid"}
+    assert {login for _path, login in proxy.asked} == {"Basic b25lOmZpcnN0" if through == "file" else "Basic dHdvOnNlY29uZA=="}
+    assert "second" not in json.dumps(done)
 
 
 def test_a_newer_release_takes_the_place(place):

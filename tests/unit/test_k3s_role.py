@@ -9,7 +9,7 @@ import yaml
 from lib.render import ODD, ROOT, Roles
 
 GROUPS = {"k3s_servers": ["vm1", "vm2", "vm3"], "k3s_agents": ["vm4"]}
-NODE = {"selinux": False, "architecture": "x86_64", "intact": True, "version": "v1.33.5+k3s1", "images": []}
+NODE = {"selinux": False, "architecture": "x86_64", "intact": True, "version": "v1.33.5+k3s1", "images": {}}
 TOKEN = "0123456789abcdef" * 4
 HASH = "a" * 64
 
@@ -227,6 +227,15 @@ def test_the_unit_notes_every_file_that_restarts_it():
     assert all(path in noted for path in made.value("k3s_files"))
     assert "/etc/systemd/system/k3s.service" in made.value("k3s_files")
     assert 'stat -c "%%n %%s %%Y" /srv/k3s/agent/images/*' in noted
+
+
+def test_the_clusters_own_environment_wins_over_the_hosts_proxy():
+    """systemd takes a variable from the last file that has it."""
+    _text, lines = unit("vm1")
+    assert [line for line in lines if line.startswith("EnvironmentFile=")] == [
+        "EnvironmentFile=-/etc/default/mlops-proxy",
+        "EnvironmentFile=-/etc/rancher/k3s/service.env",
+    ]
 
 
 def test_releases_come_from_the_mirror_where_there_is_one():

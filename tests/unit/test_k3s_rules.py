@@ -24,6 +24,7 @@ SETTINGS = {
     "s3": {},
     "schedule": "0 */12 * * *",
     "clock_limit": 30,
+    "archives": [],
 }
 INFO = {
     "version": "",

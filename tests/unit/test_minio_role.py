@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-import yaml
 from lib.api_server import ApiServer
 from lib.long_tests import LONG
 from lib.minio_admin import ROOT_PASSWORD, ROOT_USER, MinioServer
-from lib.platform_secrets import as_variables
+from lib.plays import run_play
 
-ROOT = Path(__file__).resolve().parents[2]
 KEY, SECRET = "mlflow-access-key", "not-{{ 7 * 6 }}-$HOME 'on\" any screen"
 SECRETS = "/api/v1/namespaces/mlops/secrets/mlops-object-store-secrets"
 
@@ -41,28 +35,10 @@ def play(tmp_path, api):
 
     def run(file, facts, *options):
         role = {"name": "mlops.platform.object_store", "tasks_from": file}
-        book = {"hosts": "localhost", "gather_facts": False, "tasks": [{"ansible.builtin.import_role": role}]}
-        (tmp_path / "play.yml").write_text(yaml.dump([book]), encoding="utf-8")
-        (tmp_path / "given.yml").write_text(as_variables(facts), encoding="utf-8")
-        (tmp_path / "ansible.cfg").touch()
-        done = subprocess.run(
-            [Path(sys.executable).with_name("ansible-playbook"), "play.yml", "-e", "@given.yml", *options],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env={
-                **{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "K8S_"))},
-                "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
-                "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
-                "ANSIBLE_NOCOLOR": "1",
-                "K8S_AUTH_HOST": api.url,
-                "K8S_AUTH_API_KEY": api.params["api_key"],
-            },
-        )
-        output = done.stdout + done.stderr
+        way = {"K8S_AUTH_HOST": api.url, "K8S_AUTH_API_KEY": api.params["api_key"]}
+        code, output = run_play(tmp_path, {"tasks": [{"ansible.builtin.import_role": role}]}, facts, *options, **way)
         found = re.search(r"changed=(\d+)", output)
-        return done.returncode, output, int(found[1]) if found else None
+        return code, output, int(found[1]) if found else None
 
     return run
 

@@ -5,24 +5,13 @@ Argument specifications check such a text and leave it as it is; and nothing in 
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 import yaml
 from jinja2 import nodes
-from jinja2.nativetypes import NativeEnvironment
+from lib.expressions import FILES, ROOT, parents, trees
 
-ROOT = Path(__file__).resolve().parents[2]
-# an expression without braces
-CONDITIONS = ("when", "until", "that", "changed_when", "failed_when", "break_when", "assert")
 ARITHMETIC = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow, nodes.Neg)
 TEXTS = {"join", "string", "length"}
-FILES = [
-    path
-    for path in sorted([*ROOT.glob("roles/*/*/**/*.yml"), *ROOT.glob("roles/*/templates/**/*.j2"), *ROOT.glob("playbooks/**/*.yml")])
-    if path.parent.name != "meta"
-]
 
 
 def options():
@@ -38,50 +27,10 @@ def options():
 OPTIONS = options()
 
 
-class AnyFilter(dict):
-    """Filters and tests are looked up while a template is parsed; these are Ansible's, and none of them is run here."""
-
-    def __contains__(self, name):
-        """Accept every name."""
-        return True
-
-
-ENVIRONMENT = NativeEnvironment(extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"])
-ENVIRONMENT.filters = ENVIRONMENT.tests = AnyFilter()
-
-
-def expressions(content, condition=False):
-    """Return the templates of a YAML document, conditions in braces."""
-    if isinstance(content, dict):
-        for key, value in content.items():
-            yield from expressions(value, key in CONDITIONS)
-    elif isinstance(content, list):
-        for value in content:
-            yield from expressions(value, condition)
-    elif isinstance(content, str) and condition:
-        yield "{{ " + content + " }}"
-    elif isinstance(content, str) and "{" in content:
-        yield content
-
-
-def templates(path):
-    """Return the templates of a file."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".j2":
-        # a first line of Ansible's own
-        return [re.sub(r"^#jinja2:.*\n", "", text)]
-    return expressions(yaml.safe_load(text))
-
-
-def parents(node, above=()):
-    """Return (node, the nodes above it, nearest first) of a tree."""
-    yield node, above
-    for child in node.iter_child_nodes():
-        yield from parents(child, (node, *above))
-
-
 def is_converted(above, kind):
-    return isinstance(above[0], nodes.Filter) and above[0].name == kind
+    """Return whether the nodes `above` an option make it a `kind`; another role's option may need a default before."""
+    nearest = next(one for one in above if not (isinstance(one, nodes.Filter) and one.name == "default"))
+    return isinstance(nearest, nodes.Filter) and nearest.name == kind
 
 
 def is_reckoned(node, above):
@@ -98,9 +47,9 @@ def is_reckoned(node, above):
     )
 
 
-def unconverted(template):
-    """Return the options that `template` uses as they came."""
-    for node, above in parents(ENVIRONMENT.parse(template)):
+def unconverted(tree):
+    """Return the options that a template uses as they came."""
+    for node, above in parents(tree):
         if not isinstance(node, nodes.Name) or node.ctx != "load":
             continue
         if node.name in OPTIONS["bool"] and not is_converted(above, "bool"):
@@ -113,4 +62,4 @@ def unconverted(template):
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_an_option_is_converted_where_it_is_used(path):
-    assert [word for template in templates(path) for word in unconverted(template)] == []
+    assert [word for tree in trees(path) for word in unconverted(tree)] == []

@@ -244,3 +244,48 @@ def test_every_list_and_dictionary_is_known():
             for kind, names in typed.items():
                 names |= {name for name, option in spec["options"].items() if option.get("type") == kind}
     assert {kind: set(rules().value(name)) for kind, name in KNOWN.items()} == typed
+
+
+# --- an upgrade of MLflow ---------------------------------------------------------------------------------------------------------------
+
+HERE = {"host": "laptop", "user": "alice", "machine": "another", "pid": 4711, "started": "1", "since": "2026-11-29T04:00:00Z"}
+
+
+def with_mlflow(version, **more):
+    return {"data_dir_state": "ours", "mlflow": {"environment": "mlflow-py3.11-aa", "version": version}, **more}
+
+
+@pytest.mark.parametrize("version, wanted", [("3.16.0", ""), ("3.17.2", ""), ("3.16.0", "3.16.0"), ("3.16.0", "3.17.2")])
+def test_the_installed_mlflow_or_a_newer_one_is_accepted(version, wanted):
+    assert problems(host=with_mlflow(version), mlflow_version=wanted) == []
+
+
+@pytest.mark.parametrize(
+    "version, wanted, words", [("3.17.2", "3.16.0", "an older one cannot read"), ("3.16.0", "3.1.0", "cannot install")]
+)
+def test_a_wrong_version_of_mlflow_is_refused(version, wanted, words):
+    ((what, _remedy),) = problems(host=with_mlflow(version), mlflow_version=wanted)
+    assert words in what
+    # the way back by hand is no downgrade, and site.yml has none
+    assert problems(host=with_mlflow(version), mlflow_version=wanted, upgrade_back=True, mlops_upgrading=True) == []
+    assert len(problems(host=with_mlflow(version), mlflow_version=wanted, upgrade_back=True)) == 1
+
+
+def test_an_upgrade_that_was_left_half_way_is_for_its_own_playbook_alone():
+    journal = {"state": "migrating", "from": {"version": "3.16.0"}, "to": {"version": "3.17.2"}, "updated": "2026-11-29T04:00:00Z"}
+    host = with_mlflow("3.16.0", upgrade=journal, upgrade_pending=True)
+    ((what, remedy),) = problems(host=host)
+    assert "from 3.16.0 to 3.17.2 was left half-way (migrating since 2026-11-29T04:00:00Z)" in what
+    assert "playbooks/upgrade.yml" in remedy
+    assert problems(host=host, mlops_upgrading=True) == []
+
+
+def test_an_upgrade_that_is_under_way_is_waited_for():
+    ((what, _remedy),) = problems(host=with_mlflow("3.16.0", upgrade_holder=HERE))
+    assert what == "alice on laptop, process 4711, upgrades MLflow since 2026-11-29T04:00:00Z"
+
+
+@pytest.mark.parametrize("version, expected", [("3.16.0", True), ("3.17.2", False)])
+def test_a_newer_mlflow_needs_what_a_backup_needs(version, expected):
+    found = rules(host=with_mlflow(version)).value("preflight_backs_up")
+    assert found is expected

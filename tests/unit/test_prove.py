@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
-from lib.platform_secrets import as_variables
+from lib.plays import run_play
+from lib.render import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRET = "not-{{ 7 * 6 }}-$HOME 'on\" any ü\\screen"
 PROGRAM = """
 '''A proof that tells how it was started: $PATH is no variable here.'''
@@ -51,25 +48,9 @@ def prove(tmp_path):
             {"ansible.builtin.copy": {"content": "{{ mlops_proof }}", "dest": str(tmp_path / "proof.json")}},
         ]
         (role / "tasks" / "main.yml").write_text(yaml.dump(tasks), encoding="utf-8")
-        (tmp_path / "given.yml").write_text(as_variables({"given": {"secret": SECRET, **request}}), encoding="utf-8")
-        (tmp_path / "ansible.cfg").touch()
-        play = {"hosts": "localhost", "gather_facts": False, "roles": ["caller"]}
-        (tmp_path / "play.yml").write_text(yaml.dump([play]), encoding="utf-8")
-        done = subprocess.run(
-            [Path(sys.executable).with_name("ansible-playbook"), "-vvv", "play.yml", "-e", "@given.yml"],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env={
-                **{key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")},
-                "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
-                "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
-                "ANSIBLE_NOCOLOR": "1",
-            },
-        )
+        code, output = run_play(tmp_path, {"roles": ["caller"]}, {"given": {"secret": SECRET, **request}}, "-vvv")
         proof = tmp_path / "proof.json"
-        return done.returncode, done.stdout + done.stderr, json.loads(proof.read_text()) if proof.exists() else None
+        return code, output, json.loads(proof.read_text()) if proof.exists() else None
 
     return run
 

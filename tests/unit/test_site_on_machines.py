@@ -157,6 +157,17 @@ def test_pools_are_held_against_the_machines_before_there_is_a_cluster():
     assert early(metallb_version="0.15.2") and early(metallb_version="0.15.2", metallb_manifest_sha256="0" * 64) == []
 
 
+def test_metallbs_addresses_are_held_against_what_the_role_k3s_has_seen():
+    """cluster.yml gathers no facts: its own look has the networks of the machines, with the length of their prefixes."""
+    seen = {"vm1": {"k3s_state": {"node": {"address": "192.0.2.77", "addresses": ["192.0.2.77/26", "2001:db8::7/64"]}}}, "vm2": {}}
+    roles = on_machines("metallb", hostvars=seen, metallb_pool=["192.0.2.77/32", "192.0.2.200/32", "192.0.2.80/32"])
+    assert roles.value("metallb_node_networks") == ["192.0.2.77/26", "2001:db8::7/64"]
+    assert [one["what"] for one in roles.value("metallb_problems_early")] == [
+        "pool default: 192.0.2.77/32 holds 192.0.2.77, an address of the node vm1",
+        "pool default: 192.0.2.200/32 is in no network of the nodes (192.0.2.64/26, 2001:db8::/64)",
+    ]
+
+
 # --- the playbooks -----------------------------------------------------------------------------------------------------------------------
 
 
@@ -183,10 +194,22 @@ def test_without_machines_nothing_of_a_cluster_is_read():
 
 def test_the_cluster_comes_first_where_there_are_machines():
     plays = yaml.safe_load((ROOT / "playbooks" / "site_on_machines.yml").read_text(encoding="utf-8"))
-    assert [play.get("ansible.builtin.import_playbook") for play in plays] == [None, "cluster.yml", "platform.yml"]
+    assert [play.get("ansible.builtin.import_playbook") for play in plays] == [None, "cluster.yml", None, "platform.yml"]
 
 
-def test_pools_that_cannot_be_stop_the_run_before_a_machine_is_touched(tmp_path):
+def test_nothing_is_done_in_the_cluster_of_a_machine_that_cannot_be_reached(tmp_path):
+    machines = {"k3s_servers": {"hosts": {"vm1": {"ansible_host": "127.0.0.1", "ansible_port": 1}}}}
+    mlops = {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}
+    inventory = {"children": {"k3s": {"children": machines}, "mlops": {"hosts": mlops}}, "vars": {"mlops_substrate": "k3s"}}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": inventory}))
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    program = [Path(sys.executable).with_name("ansible-playbook"), "-i", tmp_path / "hosts.yml", "site.yml"]
+    done = subprocess.run(program, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300, check=False)
+    assert done.returncode != 0 and "nothing was done in the cluster" in done.stdout + done.stderr
+    assert "Install, configure and verify the platform" not in done.stdout
+
+
+def test_what_cannot_be_stops_the_run_before_a_machine_is_touched(tmp_path):
     (play, *_others) = yaml.safe_load((ROOT / "playbooks" / "site_on_machines.yml").read_text(encoding="utf-8"))
     (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
@@ -199,7 +222,11 @@ def test_pools_that_cannot_be_stop_the_run_before_a_machine_is_touched(tmp_path)
     done = run("-e", '{"metallb_pool": ["192.0.2.10-192.0.2.12"], "metallb_pools": [{"name": "b", "addresses": ["10.44.0.0/24"]}]}')
     assert done.returncode == 2 and "3 problem(s) with MetalLB; nothing was changed" in done.stdout
     assert "192.0.2.12, an address of the node vm2" in done.stdout and "the pods" in done.stdout
-    assert run().returncode == 0
+    done = run("-e", "postgresql_engine=embedded", "-e", "mlops_namespace=A_B")
+    assert done.returncode == 2 and "2 problem(s) with the platform; nothing was changed" in done.stdout
+    assert "postgresql_engine is embedded" in done.stdout and "mlops_namespace is A_B" in done.stdout
+    # what only a cluster can tell is not held against one that is not there
+    assert run("-e", "postgresql_engine=cloudnative_pg").returncode == 0
 
 
 @pytest.mark.skipif(not (ROOT / "playbooks" / "cluster.yml").exists(), reason="the play that makes the cluster is not there")

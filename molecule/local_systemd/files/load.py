@@ -51,8 +51,9 @@ class Client(threading.Thread):
                 except (OSError, http.client.HTTPException) as exc:
                     self.failures.append(f"{time.strftime('%T')} {method} {type(exc).__name__} {exc}")
                     self.connection = connect()
-            # enough that requests are under way at any time, and little enough to leave the processors to what is tested
-            time.sleep(0.25)
+            # some requests in each second of a drain, and little enough to leave the processors to what is tested: with a quarter
+            # of a second two hosts took all of a machine's two processors. The tier `changes` has the dense load
+            time.sleep(1)
 
 
 def connect() -> http.client.HTTPSConnection:

@@ -201,7 +201,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--confirm-timeout", type=float, default=30, help="seconds for Traefik (default: %(default)s)")
     parser.add_argument("--restart-timeout", type=float, default=900, help="seconds for a restart command (default: %(default)s)")
-    parser.add_argument("--ready-timeout", type=float, default=120, help="seconds for the new process (default: %(default)s)")
+    # a start takes a minute where a host has much else to do: measured with a load of 7 per processor
+    parser.add_argument("--ready-timeout", type=float, default=240, help="seconds for the new process (default: %(default)s)")
     arguments = parser.parse_args(argv)
     commands = {url: shlex.split(command) for url, command in arguments.server}
     balancer = Balancer(arguments.servers_file, arguments.service, arguments.api, arguments.api_auth_file, arguments.confirm_timeout)

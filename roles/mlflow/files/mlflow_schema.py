@@ -220,9 +220,13 @@ def migrate(database: Database) -> None:
 
         upgrade.main(args=["--url", database.url], standalone_mode=False)
         # as `mlflow server` does before its first worker; does nothing where there is an administrator
-        from mlflow.server.auth import bootstrap_admin_user
+        from mlflow.server import auth
 
-        bootstrap_admin_user()
+        if hasattr(auth, "bootstrap_admin_user"):
+            auth.bootstrap_admin_user()
+        else:  # before 3.17 each worker did it, with the password of the configuration file
+            auth.store.init_db(auth.auth_config.database_uri)
+            auth.create_admin_user(auth.auth_config.admin_username, auth.auth_config.admin_password)
     else:
         from mlflow.db import upgrade
 

@@ -327,6 +327,20 @@ class TestRefusedPods:
         world.pod("db-0", "db", state={"running": {}}, age=5)
         assert "was not ready within 120 s" in str(world.fails("db"))
 
+    def test_of_a_name_that_is_taken_until_the_garbage_collector_comes(self, world, clock):
+        words = "create Pod db-0 failed error: The POST operation against Pod could not be completed at this time, please try again."
+        world.unready()
+        world.event("StatefulSet", "db", "FailedCreate", words)
+        world.api.answers[f"{APPS}/statefulsets/db"] = lambda _asked: (
+            {**world.db, "status": {**world.db["status"], "readyReplicas": 1}} if clock.now > 1060 else world.db
+        )
+        assert 60 < world.wait("db").results()[0]["seconds"] <= 62
+
+    def test_of_a_name_that_stays_taken(self, world, clock):
+        world.unready()
+        world.event("StatefulSet", "db", "FailedCreate", "could not be completed at this time, please try again.")
+        assert "a pod of this name that does not end" in str(world.fails("db", timeout=600)) and clock.now < 1150
+
     def test_one_from_another_day(self, world):
         world.unready()
         world.event("StatefulSet", "db", "FailedCreate", self.QUOTA, age=3600)

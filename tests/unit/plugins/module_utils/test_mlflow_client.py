@@ -10,19 +10,7 @@ import pytest
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow import MlflowConnection, mlflow_argument_spec
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow_client import MlflowClient
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow_http import HttpTransport, MlflowError, Response, plain_words
-
-
-class FakeTransport:
-    def __init__(self, *responses):
-        self.responses = list(responses)
-        self.sent = []
-
-    def request(self, method, target, headers, body=None):
-        self.sent.append((method, target, headers, body))
-        return self.responses.pop(0)
-
-    def close(self):
-        pass
+from lib.mlflow_transport import FakeTransport
 
 
 def connect(**options):

@@ -24,6 +24,7 @@ from ansible_collections.mlops.platform.plugins.module_utils.mlflow_diagnosis im
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow_health import logged_models_api
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow_http import MlflowError, Response, transport_error
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow_remedies import CAUSES, STATUSES, Diagnosis
+from lib.mlflow_transport import FakeTransport
 
 NONE = {}
 BASIC = {"username": "admin", "password": "correct horse battery"}
@@ -106,19 +107,6 @@ RECORDED = [
     ("rate limit", READ, BASIC, 429, TEXT, "Too Many Requests", "rate_limited", "server_error"),
     ("unknown failure", READ, BASIC, 500, HTML, "<!doctype html><title>500</title><h1>Oops</h1>", "server_error", "server_error"),
 ]  # fmt: skip
-
-
-class FakeTransport:
-    def __init__(self, *responses):
-        self.responses = list(responses)
-        self.sent = []
-
-    def request(self, method, target, headers, body=None):
-        self.sent.append((method, target, headers, body))
-        return self.responses.pop(0)
-
-    def close(self):
-        pass
 
 
 def error_of(status, headers, body, connection):

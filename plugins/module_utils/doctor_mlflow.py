@@ -1,0 +1,244 @@
+# Copyright: (c) 2026, The mlops.platform maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""MLflow: each process, the way through the entry point under every public name, logins, schemas, artifacts, and its clients' versions."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ansible_collections.mlops.platform.plugins.module_utils.doctor import UP, Check, NotApplicable, NotChecked, error, warning
+from ansible_collections.mlops.platform.plugins.module_utils.doctor_look import get, output, read
+from ansible_collections.mlops.platform.plugins.module_utils.doctor_postgresql import secret
+from ansible_collections.mlops.platform.plugins.module_utils.doctor_tls import REACHED
+
+READS = "/api/2.0/mlflow/experiments/search?max_results=1"
+# What everybody tries first. MLflow itself refuses its administrator the first of them from 3.17 on: then it is mlflow-admin-refused.
+DEFAULTS = ("password1234", "password", "changeme1234")
+# exit codes of mlflow_schema.py
+EMPTY, BEHIND, NEWER, UNREACHABLE, FOREIGN, CONFIG = 10, 11, 12, 13, 14, 16
+GATE = 'set -a; . "$1"; set +a; shift; exec "$@"'
+
+
+def host_headers(plan, name):
+    """Return the Host headers with which a client reaches `name`."""
+    plain = f"[{name}]" if ":" in name else name
+    return [f"{plain}:{plan['https_port']}"] + ([plain] if plan["https_port"] == 443 else [])
+
+
+def schema(plan):
+    """Return (exit code, words) of the platform's own program that holds both schemas against the installed MLflow."""
+    etc, program = os.path.join(plan["data_dir"], "etc"), os.path.join(plan["data_dir"], "bin", "mlflow_schema.py")
+    python = os.path.join(plan["environments"]["mlflow"], "bin", "python")
+    command = ["env", "-i", "PATH=/usr/bin:/bin", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1", "/bin/sh", "-c", GATE, "schema"]
+    code, _text, said = output([*plan["run_as"], *command, os.path.join(etc, "mlflow.env"), python, program, "check"], timeout=30)
+    return code, said
+
+
+def look(plan):
+    """Return the facts of this layer."""
+    login = (plan["mlflow"]["username"], secret(plan, "mlflow_admin_password"))
+    host = REACHED.get(plan["bind_address"], plan["bind_address"])
+    ask = {port: get("127.0.0.1", port, READS, login, timeout=10) for port in plan["mlflow"]["ports"]}
+    entry = {
+        name: [(header, get(host, plan["https_port"], READS, login, header, tls=True, timeout=10)) for header in host_headers(plan, name)]
+        for name in plan["public_names"]
+    }
+    first = host_headers(plan, plan["public_names"][0])[0]
+    up = any(answer["status"] for _header, answer in entry[plan["public_names"][0]])
+    facts = {
+        "processes": ask,
+        "entry": entry,
+        "schema": schema(plan),
+        "password": login[1],
+        "ping": get("127.0.0.1", plan["internal_port"], "/ping"),
+    }
+    facts["nobody"] = get(host, plan["https_port"], READS, None, first, tls=True) if up else None
+    facts["defaults"] = [
+        one for one in DEFAULTS if up and get(host, plan["https_port"], READS, (login[0], one), first, tls=True)["status"] == 200
+    ]
+    facts["artifacts"] = (
+        get(host, plan["https_port"], "/api/2.0/mlflow-artifacts/artifacts?path=mlops-platform-doctor", login, first, tls=True, timeout=20)
+        if up
+        else None
+    )
+    facts["version"] = get("127.0.0.1", plan["mlflow"]["ports"][0], "/version", login)
+    facts["routes"] = read(os.path.join(plan["data_dir"], "etc", "traefik", "routes", "mlflow-servers.yml"))
+    return facts
+
+
+def log_of(plan, port):
+    """Return where a process's log is."""
+    return f"journalctl -u mlops-mlflow-{port}" if plan["service_manager"] == "systemd" else f"{plan['data_dir']}/log/mlflow-{port}.log"
+
+
+def processes(plan, facts):
+    """Each process answers a call that reads the database."""
+    for port, answer in facts["processes"].items():
+        name, status = f"mlflow-{port}", answer["status"]
+        if status is None:
+            yield error(
+                "mlflow-unreachable",
+                f"MLflow does not answer on port {port} (mlflow_port)",
+                f"{UP}; {log_of(plan, port)} says why",
+                answer["said"],
+                name,
+            )
+        elif status == 401:
+            yield error(
+                "mlflow-admin-refused",
+                f"MLflow refuses {plan['mlflow']['username']} with the password in secrets/mlflow_admin_password",
+                f"{UP} ARGS='-e @FILE' with mlflow_admin_password: the password that MLflow has now; a lost one: docs/troubleshooting.md",
+                answer["said"],
+                name,
+            )
+        elif status == 503 or "TEMPORARILY_UNAVAILABLE" in answer["body"]:
+            yield error(
+                "mlflow-no-database",
+                f"MLflow on port {port} does not reach its database",
+                "mend PostgreSQL; MLflow recovers by itself",
+                answer["said"],
+                name,
+            )
+        elif status != 200:
+            yield error(
+                "mlflow-failing", f"MLflow on port {port} answers {status}", f"{log_of(plan, port)} has the exception", answer["said"], name
+            )
+
+
+def entry_point(plan, facts):
+    """Users reach MLflow under every public name."""
+    if facts["ping"]["status"] is None:
+        yield error(
+            "ingress-unreachable",
+            f"the entry point does not answer on port {plan['internal_port']} (ingress_internal_port)",
+            UP,
+            facts["ping"]["said"],
+        )
+    for name, asked in facts["entry"].items():
+        for header, answer in asked:
+            status = answer["status"]
+            if status == 403 and "host" in answer["body"].lower():
+                yield error(
+                    "mlflow-host-refused",
+                    f"MLflow refuses the public name {header}",
+                    f"put {name} into mlops_public_names (or mlflow_extra_allowed_hosts) and run {UP}",
+                    answer["said"],
+                    name,
+                )
+            elif status is None or status in (404, 502, 504):
+                yield error(
+                    "ingress-failing",
+                    f"https://{header} does not lead to MLflow: {status or 'no answer'}",
+                    f"{UP}; the log of the service traefik says why",
+                    answer["said"],
+                    name,
+                )
+
+
+def drained(plan, facts):
+    """Every process is in the entry point's list: one that a cut-off restart left out does no work."""
+    if facts["routes"] is None:
+        raise NotChecked("etc/traefik/routes/mlflow-servers.yml cannot be read")
+    for port in plan["mlflow"]["ports"]:
+        if not re.search(rf":{port}\b", facts["routes"]):
+            yield warning(
+                "mlflow-drained",
+                f"the entry point sends nothing to the process on port {port}",
+                f"{UP} puts it back",
+                subject=f"mlflow-{port}",
+            )
+
+
+def logins(plan, facts):
+    """A login is needed, and not a well-known one."""
+    if facts["nobody"] is None:
+        raise NotChecked("the entry point does not answer")
+    if facts["nobody"]["status"] == 200:
+        yield error(
+            "mlflow-open",
+            "MLflow answers without a login",
+            f"{UP} gives the processes basic authentication back (etc/mlflow.env, etc/mlflow-auth.ini)",
+            facts["nobody"]["said"],
+        )
+        return
+    if facts["defaults"]:
+        yield error(
+            "mlflow-default-password",
+            f"{plan['mlflow']['username']} has a password that everybody knows",
+            f"{UP} ARGS='-e @FILE' with mlflow_admin_password, of at least 12 characters",
+        )
+
+
+def schemas(plan, facts):
+    """Both schemas are those of the installed MLflow."""
+    code, said = facts["schema"]
+    if code == 0:
+        return
+    if code == UNREACHABLE:
+        raise NotChecked(f"PostgreSQL does not tell: {said}")
+    lines = [line for line in said.splitlines() if line] or ["no answer"]
+    found = {
+        EMPTY: ("schema-empty", f"{UP} makes it; or restore a backup: make restore"),
+        BEHIND: ("schema-behind", f"take a backup (make backup), then {UP} migrates it"),
+        NEWER: (
+            "schema-newer",
+            "install the collection whose MLflow wrote it, or restore the backup from before: make restore; there is no downgrade",
+        ),
+        FOREIGN: ("schema-foreign", "another program's tables are in MLflow's database: move them, or restore a backup"),
+        CONFIG: ("schema-unknown", UP),
+    }
+    ident, remedy = found.get(code, ("schema-unknown", f"{UP}; mlflow_schema.py could not be run"))
+    yield error(ident, f"MLflow's schema is not the one of the installed version: {lines[0].split(';')[0]}", remedy, " ".join(lines))
+
+
+def artifacts(_plan, facts):
+    """MLflow reaches its artifacts."""
+    answer = facts["artifacts"]
+    if answer is None:
+        raise NotChecked("the entry point does not answer")
+    if answer["status"] in (401, 403, 502, 503):
+        raise NotChecked(f"MLflow does not let the doctor ask: {answer['status']}")
+    if answer["status"] != 200:
+        yield error(
+            "artifact-store-failing",
+            f"MLflow cannot list its artifacts: {answer['status'] or 'no answer'}",
+            f"mend the object store (above), or the keys in etc/mlflow.env: {UP}",
+            answer["said"],
+        )
+
+
+def numbers(version):
+    """Return a version as (major, minor), or None."""
+    match = re.match(r"(\d+)\.(\d+)", version or "")
+    return (int(match.group(1)), int(match.group(2))) if match else None
+
+
+def clients(plan, facts):
+    """Clients are not newer than the server."""
+    if not plan["client_versions"]:
+        raise NotApplicable("no MLflow beside Ansible, none in doctor_client_versions, and MLflow's processes write no access log")
+    server = numbers(facts["version"]["body"].strip().strip('"')) if facts["version"]["status"] == 200 else None
+    if server is None:
+        raise NotChecked("MLflow does not tell its version")
+    for version in plan["client_versions"]:
+        found = numbers(version)
+        if found and found > server:
+            make = error if found[0] > server[0] else warning
+            yield make(
+                "client-newer",
+                f"a client has MLflow {version}, and the server {facts['version']['body'].strip()}",
+                f"pip install 'mlflow<={server[0]}.{server[1]}.*' at the client, or update the platform",
+                subject=version,
+            )
+
+
+CHECKS = [
+    Check("mlflow-processes", "mlflow", processes),
+    Check("entry-point", "mlflow", entry_point),
+    Check("entry-point-list", "mlflow", drained),
+    Check("logins", "mlflow", logins),
+    Check("schemas", "mlflow", schemas),
+    Check("artifacts", "mlflow", artifacts),
+    Check("clients", "mlflow", clients),
+]

@@ -1,0 +1,141 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The mlops.platform maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: whose turn it is to upgrade an installation, and how far that is."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_upgrade
+short_description: Keep the journal of an upgrade of the platform on a host
+version_added: 0.1.0
+author: [The mlops.platform maintainers (@mlops-platform)]
+description:
+  - One run at a time upgrades an installation. It writes down who it is, and how far it has come, in the directory C(upgrade) of the data
+    directory, so that a run that was killed can be taken up by the next one.
+options:
+  data_dir:
+    description: The data directory of the installation.
+    type: path
+    required: true
+  state:
+    description:
+      - V(claimed) writes O(run) down as the one that upgrades. If it is the turn of another run, nothing is written, and that run is
+        returned as RV(held_by).
+      - V(recorded) adds O(entry) to the journal.
+      - V(released) adds O(entry), if there is one, and lets the next run in.
+    type: str
+    choices: [claimed, recorded, released]
+    required: true
+  run:
+    description: This run, as the lookup P(mlops.platform.controller_run#lookup) describes it.
+    type: dict
+    required: true
+  over:
+    description: A run that is known to have ended, whose turn may be taken.
+    type: dict
+    default: {}
+  entry:
+    description: What the journal gets. The key C(state) must be among it.
+    type: dict
+    default: {}
+  anew:
+    description: Whether the journal begins with O(entry), and what an earlier upgrade has left is forgotten.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    support: full
+    details: Nothing is claimed or recorded in check mode.
+  diff_mode:
+    support: none
+  idempotent:
+    support: none
+    details: The journal holds times.
+extends_documentation_fragment:
+  - mlops.platform.attributes
+seealso:
+  - plugin: mlops.platform.controller_run
+    plugin_type: lookup
+"""
+
+EXAMPLES = r"""
+- name: Be the only one
+  mlops.platform.host_upgrade:
+    data_dir: /srv/mlops
+    state: claimed
+    run: "{{ lookup('mlops.platform.controller_run') }}"
+  register: claim
+
+- name: Write down how far it is
+  mlops.platform.host_upgrade:
+    data_dir: /srv/mlops
+    state: recorded
+    run: "{{ lookup('mlops.platform.controller_run') }}"
+    entry: {state: preparing}
+    anew: true
+  when: not claim.held_by
+"""
+
+RETURN = r"""
+held_by:
+  description: The run whose turn it is, empty where it is this one's.
+  returned: always
+  type: dict
+holder:
+  description: The same in words, with the time since when.
+  returned: always
+  type: str
+  sample: alice on laptop, process 4711, since 2026-11-29T04:00:00Z
+journal:
+  description: The journal as it is now, empty where there is none.
+  returned: always
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mlops.platform.plugins.module_utils import upgrade_journal
+
+
+def act(given):
+    """Do what the options ask for; return the run whose turn it is, where ours was wanted, or None. Raises Lost, OSError and ValueError."""
+    if given["state"] == "claimed":
+        return upgrade_journal.claim(given["data_dir"], given["run"], given["over"])
+    if given["state"] == "recorded" or given["entry"]:
+        upgrade_journal.record(given["data_dir"], given["run"], given["entry"], given["anew"])
+    if given["state"] == "released":
+        upgrade_journal.release(given["data_dir"], given["run"])
+    return None
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "data_dir": {"type": "path", "required": True},
+            "state": {"type": "str", "choices": ["claimed", "recorded", "released"], "required": True},
+            "run": {"type": "dict", "required": True},
+            "over": {"type": "dict", "default": {}},
+            "entry": {"type": "dict", "default": {}},
+            "anew": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    try:
+        other = None if module.check_mode else act(given)
+        journal = upgrade_journal.read(given["data_dir"]) or {}
+    except upgrade_journal.Lost as error:
+        module.fail_json(msg=f"this run does not upgrade any more: {error} does. Nothing more is done here")
+    except (OSError, ValueError) as error:
+        module.fail_json(msg=f"the journal of the upgrade: {error}")
+    module.exit_json(
+        changed=not other and bool(given["entry"]),
+        held_by=other or {},
+        holder=upgrade_journal.words(other) if other else "",
+        journal=journal,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""PostgreSQL: connections, its own client tools (never the distribution's, which may be older), and what a backup takes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tarfile
+
+from mlops_backup import base_manifest, tools
+from mlops_backup.problems import BackupError
+
+
+@contextlib.contextmanager
+def session(settings, database="postgres", host=None, port=None, password=True):
+    """Give a cursor of the superuser in `database`. Raises BackupError where the server does not let us in."""
+    import psycopg2
+
+    login = settings.postgresql
+    try:
+        connection = psycopg2.connect(
+            host=host or login["host"],
+            port=port or login["port"],
+            user=login["superuser"],
+            password=settings.secret("postgresql_superuser_password") if password else None,
+            dbname=database,
+            application_name="mlops_backup",
+            connect_timeout=10,
+        )
+    except psycopg2.Error as error:
+        raise BackupError(f"PostgreSQL: {' '.join(str(error).split())}") from None
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            yield cursor
+    except psycopg2.Error as error:
+        raise BackupError(f"PostgreSQL: {' '.join(str(error).split())}") from None
+    finally:
+        connection.close()
+
+
+def one(cursor, query, *values):
+    """Return the first row of a query."""
+    cursor.execute(query, values)
+    return cursor.fetchone()
+
+
+def facts(settings):
+    """Return what must be known of the server, and of the databases' schemas, to judge a restore."""
+    with session(settings) as cursor:
+        identifier, version, size, archive = one(
+            cursor,
+            "SELECT (SELECT system_identifier::text FROM pg_control_system()), current_setting('server_version_num')::int,"
+            " (SELECT sum(pg_database_size(oid))::bigint FROM pg_database), current_setting('archive_mode')",
+        )
+    return {"installation": identifier, "version": version, "size": size, "archive": archive == "on", "schemas": schemas(settings)}
+
+
+def schemas(settings, **where):
+    """Return {database: alembic revision} of MLflow's databases."""
+    found = {}
+    for database, table in settings.postgresql["schemas"].items():
+        with session(settings, database, **where) as cursor:
+            if one(cursor, "SELECT to_regclass(%s)", table)[0]:
+                # the name is one of two that the role writes; to_regclass has found it
+                found[database] = one(cursor, f"SELECT version_num FROM {table}")[0]  # noqa: S608
+    return found
+
+
+def room(settings, size):
+    """Refuse to fill the platform's own disk with what is staged. Raises BackupError."""
+    settings.staging.parent.mkdir(mode=0o700, exist_ok=True)
+    free = shutil.disk_usage(settings.staging.parent).free
+    needed = int(size * 1.2) + settings.reserve_mb * 1024 * 1024
+    if free < needed:
+        raise BackupError(
+            f"{settings.staging.parent} has {free >> 20} MiB free. The base backup is made there first and needs"
+            f" {int(size * 1.2) >> 20} MiB, and {settings.reserve_mb} MiB must stay free (mlops_reserve_mb). Make room. Nothing was written"
+        )
+
+
+@contextlib.contextmanager
+def base_backup(settings):
+    """Take and verify a base backup; give (directory, its facts), and remove it in the end. Raises BackupError."""
+    place = settings.staging / "base"
+    shutil.rmtree(settings.staging, ignore_errors=True)
+    settings.staging.mkdir(mode=0o700, parents=True)
+    try:
+        # the WAL that it needs comes with it: it can be restored without any archive
+        tools.run(
+            settings,
+            "pg_basebackup",
+            f"--pgdata={place}",
+            "--format=plain",
+            "--wal-method=stream",
+            "--checkpoint=fast",
+            "--manifest-checksums=SHA256",
+            "--label=mlops_backup",
+            "--no-password",
+        )
+        base_manifest.verify(settings, place)
+        yield place, base_manifest.label(place)
+    finally:
+        shutil.rmtree(settings.staging, ignore_errors=True)
+
+
+def pack(place, writer):
+    """Write a directory to `writer` as a tar archive. Raises OSError."""
+    with tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+        archive.add(place, arcname=".")

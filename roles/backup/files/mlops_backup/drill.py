@@ -1,0 +1,111 @@
+"""Rehearses a restore beside the running platform: with databases and an object store of its own, which it compares and removes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+
+from ansible_collections.mlops.platform.plugins.module_utils.s3_history import history
+
+from mlops_backup import database, metrics, objects_restore, recovery, rows, wal
+from mlops_backup.catalog import Catalog, moment
+from mlops_backup.lock import held
+from mlops_backup.plan import plan
+from mlops_backup.private_store import PrivateStore
+from mlops_backup.problems import BackupError
+from mlops_backup.store import explain
+
+# only names the socket
+PORT = 2
+
+
+def drill(settings, request):
+    """Restore the newest backup beside the platform, compare, and remove it; return what was measured. Raises BackupError if it differs."""
+    place = settings.data / "backup" / "mlops_backup.prom"
+    with held(settings.lock, "drill"):
+        metrics.update(place, {"mlops_drill_last_attempt_success": 0})
+        try:
+            result = _drill(settings, plan(settings, {**request, "time": ""}))
+        except OSError as error:
+            raise BackupError(explain(error, settings.root())) from None
+        finally:
+            shutil.rmtree(settings.data / "backup" / "drill", ignore_errors=True)
+        metrics.update(
+            place,
+            {
+                "mlops_drill_last_attempt_success": 1,
+                "mlops_drill_last_success_timestamp_seconds": time.time(),
+                "mlops_drill_recovery_point_seconds": result["rpo_seconds"],
+                "mlops_drill_objects_recovery_point_seconds": result["rpo_objects_seconds"],
+                "mlops_drill_recovery_time_seconds": result["rto_seconds"],
+            },
+        )
+    return result
+
+
+def _drill(settings, found):
+    """Return what was measured and compared. Raises BackupError."""
+    catalog = Catalog(settings.vault(found["installation"]))
+    manifest = catalog.read(found["backup"])
+    if manifest["engine"] != "base":
+        raise BackupError(f"{found['backup']} is a dump: a drill restores base backups (backup_engine: base)")
+    database.room(settings, manifest["database"]["size"] + 2 * manifest["objects"]["bytes"])
+    folder = settings.data / "backup" / "drill"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    # What a loss right now would cost, before anything is done for the drill.
+    rpo = time.time() - _reached(settings, catalog, manifest)
+    records = list(catalog.objects(found["backup"]))
+    copied = {(record["key"], record["version"]) for record in records}
+    newer = sum((entry.key, entry.version) not in copied for entries in history(*settings.s3()).values() for entry in entries)
+    rpo_objects = time.time() - moment(manifest["point"]["time"]).timestamp() if newer else 0
+    before = rows.snapshot(settings)
+    _bring(settings)
+    after = rows.snapshot(settings)
+    began = time.monotonic()
+    server = recovery.recovered(settings, catalog.vault, manifest, folder / "postgresql", PORT)
+    try:
+        recovery.forget_objects(server)
+        with PrivateStore(settings, folder / "seaweedfs") as store:
+            counts = objects_restore.run(catalog, found["backup"], store.bucket(), settings.workers)
+            rto = time.monotonic() - began
+            # every byte once more, as a reader gets it from the restored store
+            checked = objects_restore.run(catalog, found["backup"], store.bucket(), settings.workers)
+        restored = rows.snapshot(settings, host=server.run, port=server.port, password=False)
+    finally:
+        server.stop()
+    different = rows.compare(before, after, restored)
+    if different or checked["written"] or checked["unreadable"]:
+        raise BackupError(
+            f"what was restored from {found['backup']} is not what the platform has: {'; '.join(different[:5]) or 'objects'};"
+            f" {checked['unreadable']} objects unreadable, {checked['written']} missing"
+        )
+    return {
+        "backup": found["backup"],
+        "rpo_seconds": round(rpo, 1),
+        "rpo_objects_seconds": round(rpo_objects, 1),
+        "rto_seconds": round(rto, 1),
+        "rows": rows.counts(restored),
+        "objects": {"restored": counts["written"], "bytes": counts["written_bytes"], "checked": checked["checked"], "newer": newer},
+        "changed": False,
+    }
+
+
+def _reached(settings, catalog, manifest):
+    """Return the time (seconds since the epoch) up to which everything can be restored."""
+    with database.session(settings) as cursor:
+        idle = database.one(cursor, "SELECT pg_current_wal_lsn() <= %s::pg_lsn", manifest["database"]["last_lsn"])[0]
+    if idle:
+        # nothing was written since: there is nothing to lose
+        return time.time()
+    last, _missing = wal.reach(catalog.vault.store, manifest["database"]["first_wal"])
+    return last or moment(manifest["point"]["time"]).timestamp()
+
+
+def _bring(settings):
+    """Have everything archived that is committed now. Raises BackupError where it does not come."""
+    from mlops_backup.restore import flush
+
+    found = flush(settings, {})
+    if not found["flushed"]:
+        raise BackupError(f"a drill compares with what runs, and needs its write-ahead log in the archive: {found['why']}")

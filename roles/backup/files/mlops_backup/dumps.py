@@ -1,0 +1,100 @@
+"""The simple engine: pg_dump of MLflow's databases, and back. Another major version of PostgreSQL can read a dump."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+
+from mlops_backup import database, tools
+from mlops_backup.catalog import Catalog
+from mlops_backup.lock import held, now
+from mlops_backup.plan import plan
+from mlops_backup.problems import BackupError
+from mlops_backup.store import explain
+
+
+def names(settings):
+    """Return MLflow's databases in the order in which they are dumped.
+
+    No snapshot spans two databases. A permission names an experiment that was made before it: so that of the users comes first, and what
+    its rows name is in the other one.
+    """
+    return sorted(settings.postgresql["schemas"], reverse=True)
+
+
+@contextlib.contextmanager
+def staged(settings):
+    """Give an empty directory, and remove it in the end."""
+    shutil.rmtree(settings.staging, ignore_errors=True)
+    settings.staging.mkdir(mode=0o700, parents=True)
+    try:
+        yield settings.staging
+    finally:
+        shutil.rmtree(settings.staging, ignore_errors=True)
+
+
+def take(settings, vault, name, facts):
+    """Dump, verify and keep the databases; return ({file: record}, facts with the recovery point). Raises BackupError and OSError."""
+    database.room(settings, facts["size"])
+    began, files = now(), {}
+    with staged(settings) as folder:
+        for one in names(settings):
+            path = folder / f"{one}.dump"
+            tools.run(settings, "pg_dump", "--format=custom", "--compress=0", "--no-password", f"--file={path}", one)
+            # the table of contents is at the end of a dump's head: a dump that was cut does not list
+            tools.run(settings, "pg_restore", "--list", path)
+            with path.open("rb") as stream:
+                files[path.name] = vault.put(f"backups/{name}/{path.name}", iter(lambda source=stream: source.read(1024 * 1024), b""))
+            path.unlink()
+    return files, {"size": facts["size"], "archive": False, "point": {"time": began, "consistent": began, "lsn": ""}}
+
+
+def restore(settings, request):
+    """Restore the databases of a dump beside those that are there, and exchange them at once. PostgreSQL must run, and MLflow must not."""
+    from psycopg2 import sql
+
+    began, stamp = time.monotonic(), time.strftime("%Y%m%d_%H%M%S", time.gmtime())
+    with held(settings.lock, "restore"):
+        found = plan(settings, request)
+        catalog = Catalog(settings.vault(found["installation"]))
+        manifest = catalog.read(found["backup"])
+        try:
+            database.room(settings, 2 * manifest["database"]["size"])
+            with staged(settings) as folder, database.session(settings) as cursor:
+                for one in names(settings):
+                    path = folder / f"{one}.dump"
+                    with path.open("wb") as file:
+                        for block in catalog.vault.blocks(f"backups/{found['backup']}/{path.name}", record=manifest["files"][path.name]):
+                            file.write(block)
+                    beside = sql.Identifier(f"{one}_restoring")
+                    cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(beside))
+                    cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(beside, sql.Identifier("mlflow")))
+                    words = ["--no-owner", "--role=mlflow", "--exit-on-error", "--no-password", f"--dbname={one}_restoring"]
+                    tools.run(settings, "pg_restore", *words, path)
+                _exchange(cursor, names(settings), stamp)
+        except OSError as error:
+            raise BackupError(explain(error, catalog.vault.store)) from None
+    return {
+        **found,
+        "changed": True,
+        "last_transaction": None,
+        "aside": ", ".join(f"database {one}_before_{stamp}" for one in names(settings)),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def _exchange(cursor, databases, stamp):
+    """Give the restored databases their names, all of them or none."""
+    from psycopg2 import sql
+
+    cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s)", (databases,))
+    cursor.execute("SELECT datname FROM pg_database")
+    there = {name for (name,) in cursor.fetchall()}
+    cursor.execute("BEGIN")
+    rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+    for one in databases:
+        if one in there:
+            cursor.execute(rename.format(sql.Identifier(one), sql.Identifier(f"{one}_before_{stamp}")))
+        cursor.execute(rename.format(sql.Identifier(f"{one}_restoring"), sql.Identifier(one)))
+    cursor.execute("COMMIT")

@@ -1,0 +1,170 @@
+"""Brings a bucket to what a backup says of it: what is missing or unreadable is written again, what is newer is covered, nothing is lost.
+
+The versions themselves are written by the code that copies buckets between servers: the backup stands in for the source's server.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from ansible_collections.mlops.platform.plugins.module_utils.s3_connection import S3Error
+from ansible_collections.mlops.platform.plugins.module_utils.s3_ends import each
+from ansible_collections.mlops.platform.plugins.module_utils.s3_history import Entry, history, missing
+from ansible_collections.mlops.platform.plugins.module_utils.s3_transfer import Changed, Transfer
+
+from mlops_backup.objects import CONTEXT, digest
+from mlops_backup.problems import BackupError
+
+
+class Body:
+    """The content of an answer, as botocore's body is read."""
+
+    def __init__(self, blocks, first, length):
+        self.blocks, self.skip, self.left, self.pending = blocks, first, length, b""
+
+    def read(self, size):
+        """Return up to `size` bytes, b"" at the end."""
+        while len(self.pending) < size and (block := next(self.blocks, None)) is not None:
+            drop = min(self.skip, len(block))
+            self.skip -= drop
+            self.pending += block[drop:]
+            if len(self.pending) >= self.left:
+                break
+        found = self.pending[: min(size, self.left)]
+        self.pending, self.left = self.pending[len(found) :], self.left - len(found)
+        return found
+
+    def close(self):
+        """Read no further."""
+        self.blocks.close()
+
+
+class Kept:
+    """The backup as the server that versions are copied from: it answers the few requests that a copy sends."""
+
+    def __init__(self, vault, records):
+        self.vault, self.records, self.where = vault, records, vault.store.where
+
+    def call(self, _what, operation, Key, VersionId=None, Range=None, **_unused):  # noqa: N803 - as S3 calls them
+        """Answer one request. Raises S3Error when what is kept is damaged."""
+        record = self.records[Key, VersionId or "null"]
+        if operation == "head_object":
+            # the parts in which it was written, so that it gets the same ETag again
+            return {**record["headers"], "ContentLength": record["part"] or record["size"], "TagCount": 0}
+        first, last = (int(word) for word in Range[len("bytes=") :].split("-")) if Range else (0, record["size"] - 1)
+        blocks = self._blocks(record)
+        return {"Body": Body(blocks, first, last - first + 1)}
+
+    def _blocks(self, record):
+        try:
+            yield from self.vault.blocks(record["place"], CONTEXT, compress=False, record=record)
+        except BackupError as error:
+            raise S3Error(str(error)) from None
+
+
+class Restore:
+    """The restore of one bucket."""
+
+    def __init__(self, vault, records, target, workers, cover):
+        """Restore `records` to `target`. `cover`: whether readers get the backup's content where somebody has written since."""
+        self.vault, self.target, self.workers, self.cover, self.lock = vault, target, workers, cover, threading.Lock()
+        self.records = {(record["key"], record["version"]): record for record in records}
+        self.wanted = {}
+        for record in records:
+            entry = Entry(record["key"], record["size"], record["etag"], record["version"], record["latest"])
+            self.wanted.setdefault(record["key"], []).append(entry)
+        self.transfer = Transfer((Kept(vault, self.records), target[1]), target)
+        self.there = history(*target)
+        # SHA-256 by key and version of what the server holds
+        self.found = {}
+        self.counts = {"keys": len(self.wanted), "checked": 0, "checked_bytes": 0, "written": 0, "written_bytes": 0, "unreadable": 0}
+
+    def run(self):
+        """Restore every key. Raises BackupError when one could not be."""
+        problems = [f"{key!r}: {problem}" for key, _done, problem in each(self.one, sorted(self.wanted), self.workers) if problem]
+        if problems:
+            raise BackupError(
+                f"{len(problems)} object(s) could not be restored, the first: {'; '.join(problems[:3])}. Run it again to go on"
+            )
+        return self.counts
+
+    def one(self, key):
+        """Bring one key to what is wanted. Raises S3Error and Changed."""
+        wanted, there = self.wanted[key], self.there.get(key, [])
+        broken = [entry for entry in there if entry.size is not None and not self.readable(entry)]
+        if broken:
+            # Names without content go. Nothing can be put between versions: where the backup has all the others too, the history is written
+            # anew; where somebody has written since, that stays.
+            known = {self.records[entry.key, entry.version]["sha256"] for entry in wanted}
+            later = [entry for entry in there if entry not in broken and entry.size is not None and self.sha256(entry) not in known]
+            gone = broken if later else there
+            for entry in gone:
+                self.drop(entry)
+            self.count(unreadable=len(broken))
+            there = [entry for entry in there if entry not in gone]
+        count, _older = missing(wanted, there, self.proof)
+        if count is None:
+            # somebody has written since
+            count = 1 if self.cover and not self.alike(wanted[-1], there[-1]) else 0
+        for entry in wanted[len(wanted) - count :]:
+            self.write(entry)
+
+    def readable(self, entry):
+        """Return whether the server still has the content, and the right one where the backup knows it."""
+        record = self.records.get((entry.key, entry.version))
+        try:
+            found = digest(self.target, entry)
+        except (S3Error, Changed):
+            return False
+        self.count(checked=1, checked_bytes=entry.size)
+        with self.lock:
+            self.found[entry.key, entry.version] = found
+        return record is None or record["etag"] != entry.etag or record["sha256"] == found
+
+    def proof(self, one, other):
+        """Return whether `one` of the backup and `other` of the server hold the same, where their ETags do not tell."""
+        return self.records[one.key, one.version]["sha256"] == self.sha256(other)
+
+    def sha256(self, entry):
+        """Return the checksum of what the server holds of `entry`, as it was read."""
+        return self.found.get((entry.key, entry.version))
+
+    def alike(self, one, other):
+        """Return whether readers get the same of both."""
+        if one.size is None or other.size is None:
+            return one.size == other.size
+        return self.proof(one, other)
+
+    def write(self, entry):
+        """Write one version, or a delete marker. Raises S3Error."""
+        if entry.size is None:
+            self.transfer.remove(entry.key)
+            return
+        _version, found = self.transfer.copy(entry)
+        if found != self.records[entry.key, entry.version]["sha256"]:
+            raise S3Error(f"what was written has SHA-256 {found}, and the backup says another")
+        self.count(written=1, written_bytes=entry.size)
+
+    def drop(self, entry):
+        """Remove one version for good. Raises S3Error."""
+        connection, bucket = self.target
+        connection.call(f"remove {entry.key!r}", "delete_object", Bucket=bucket, Key=entry.key, VersionId=entry.version)
+
+    def count(self, **counts):
+        """Add to the counts."""
+        with self.lock:
+            for name, count in counts.items():
+                self.counts[name] += count
+
+
+def run(catalog, name, target, workers):
+    """Restore the objects of backup `name`; return counts. Raises BackupError."""
+    # A restored cluster has the object store's metadata of its own time, which is right wherever the content can be read. A dump has not:
+    # MLflow's rows go back, and the objects with them.
+    cover = catalog.read(name)["engine"] == "dump"
+    try:
+        restore = Restore(catalog.vault, list(catalog.objects(name)), target, workers, cover)
+        counts = restore.run()
+    except S3Error as error:
+        raise BackupError(str(error)) from None
+    return {**counts, "changed": counts["written"] > 0}

@@ -1,0 +1,165 @@
+"""Restores in place: the databases first, then the objects, each beside what is there, which is set aside and never removed here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from mlops_backup import database, objects_restore, recovery, state, wal
+from mlops_backup.catalog import Catalog, moment
+from mlops_backup.lock import held
+from mlops_backup.plan import plan
+from mlops_backup.problems import BackupError
+from mlops_backup.store import explain, fsync_directory
+
+# only names the socket
+PORT = 1
+
+
+def flush(settings, _request):
+    """Bring everything that was acknowledged into the archive, where the server still runs and archives. Nobody writes any more."""
+    try:
+        with database.session(settings) as cursor:
+            if database.one(cursor, "SELECT current_setting('archive_mode')")[0] != "on":
+                return {"flushed": False, "runs": True, "archives": False, "why": "the write-ahead log is not archived (mlops_backup)"}
+            # a commit after everything else: a recovery to any time before now ends at a record, and not at the end of the log
+            cursor.execute("SELECT pg_logical_emit_message(true, 'mlops_backup', 'flush')")
+            name = database.one(cursor, "SELECT pg_walfile_name(pg_switch_wal())")[0]
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                last = database.one(cursor, "SELECT last_archived_wal FROM pg_stat_archiver")[0]
+                if last and wal.comparable(last) >= wal.comparable(name):
+                    return {"flushed": True, "runs": True, "archives": True, "last": last}
+                time.sleep(0.2)
+    except BackupError as error:
+        return {"flushed": False, "runs": False, "archives": False, "why": str(error)}
+    return {"flushed": False, "runs": True, "archives": True, "why": f"PostgreSQL did not archive {name} within 60 s; its log says why"}
+
+
+def databases(settings, request):
+    """Restore the database cluster. PostgreSQL must be stopped. Returns what was restored. Raises BackupError: nothing is replaced then."""
+    began = time.monotonic()
+    data = Path(settings.postgresql["data"])
+    with held(settings.lock, "restore"):
+        found = plan(settings, request)
+        if (data / "postmaster.pid").exists() and _runs(data):
+            raise BackupError("PostgreSQL still runs: stop it first")
+        catalog = Catalog(settings.vault(found["installation"]))
+        manifest = catalog.read(found["backup"])
+        secrets = state.read_secrets(catalog.vault, found["backup"], manifest) if request.get("secrets") else {}
+        keep = _blobs_stay(settings, found)
+        restored = settings.data / "backup" / "restored"
+        try:
+            database.room(settings, manifest["database"]["size"])
+            wanted = found["time"]
+            target = wanted if wanted in ("", "backup") else moment(wanted).isoformat(sep=" ")
+            server = recovery.recovered(
+                settings, catalog.vault, manifest, restored, PORT, target, archive=settings.archive and found["own"]
+            )
+            try:
+                recovery.hold_passwords(settings, server, secrets)
+                if not keep:
+                    recovery.forget_objects(server)
+                last, schemas = recovery.replayed(server), database.schemas(settings, host=server.run, port=server.port, password=False)
+            finally:
+                server.stop()
+        except OSError as error:
+            shutil.rmtree(restored, ignore_errors=True)
+            raise BackupError(explain(error, catalog.vault.store)) from None
+        # only now: until here the platform could go on as it was
+        _place(settings, secrets)
+        aside = _replace(settings, restored, data, keep)
+    return {
+        **found,
+        "changed": True,
+        "last_transaction": last,
+        "schemas": schemas,
+        "blobs_kept": keep,
+        "aside": str(aside),
+        "secrets_restored": sorted(secrets),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def objects(settings, request):
+    """Bring the object store to what the backup says. Returns counts. Raises BackupError."""
+    with held(settings.lock, "restore"):
+        catalog = Catalog(settings.vault(request["installation"]))
+        return objects_restore.run(catalog, request["backup"], settings.s3(), settings.workers)
+
+
+def _runs(data):
+    """Return whether a server works in `data`."""
+    try:
+        pid = int((data / "postmaster.pid").read_text(encoding="ascii").split()[0])
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/cwd").readlink() == data
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def _blobs_stay(settings, found):
+    """Return whether the blobs on this host are those that the restored metadata names.
+
+    They are where this very installation's cluster is restored, and they were not lost: only what came later is in them besides.
+    """
+    return found["own"] and any(Path(settings.object_store["data"], "volume").glob("*.dat"))
+
+
+def _place(settings, secrets):
+    """Put secrets back, each as a whole."""
+    for name, text in secrets.items():
+        path = settings.data / name
+        new = path.with_name(path.name + ".new")
+        new.touch(mode=0o600)
+        new.write_text(text, encoding="utf-8")
+        new.chmod(0o600)
+        new.replace(path)
+
+
+def _replace(settings, restored, data, keep):
+    """Put the restored cluster in its place; return the directory to which the old one, and blobs that do not belong to it, went."""
+    aside = settings.data / "backup" / time.strftime("replaced-%Y%m%dT%H%M%SZ", time.gmtime())
+    aside.mkdir(mode=0o700)
+    (aside / "README").write_text("What a restore replaced. Remove it when you are sure that nothing of it is needed.\n", encoding="utf-8")
+    blobs = [] if keep else [Path(settings.object_store["data"], name) for name in ("volume", "master")]
+    for path in [data, *blobs]:
+        if path.exists():
+            path.rename(aside / (path.name if path != data else "postgresql"))
+    data.parent.mkdir(mode=0o700, exist_ok=True)
+    restored.rename(data)
+    for path in blobs:
+        path.mkdir(mode=0o700, parents=True)
+    for folder in (aside, data.parent, settings.data / "backup"):
+        fsync_directory(folder)
+    return aside
+
+
+def preview(settings, request):
+    """Return what a restore would do; see plan."""
+    return plan(settings, {**request, "live": _archives(settings)})
+
+
+def _archives(settings):
+    """Return whether the server runs, and archives what a restore needs before it stops."""
+    try:
+        with database.session(settings) as cursor:
+            return database.one(cursor, "SELECT current_setting('archive_mode')")[0] == "on"
+    except BackupError:
+        return False
+
+
+def listed(settings, request):
+    """Return the complete backups of the installation, newest last."""
+    own = request.get("installation") or wal.own(settings)
+    catalog = Catalog(settings.vault(own))
+    found = []
+    for name in catalog.names():
+        try:
+            manifest = catalog.read(name)
+            found.append({key: manifest[key] for key in ("name", "engine", "point", "objects", "encrypted")})
+        except BackupError as error:
+            found.append({"name": name, "problem": str(error)})
+    return {"backups": found, "installation": own, "where": catalog.vault.store.where}

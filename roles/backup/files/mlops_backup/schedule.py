@@ -1,0 +1,70 @@
+"""Takes a backup each day at one time, and on one day of the week rehearses a restore after it.
+
+A day that the host slept through, or the first one, is made up for at once. What fails is tried again until it succeeds.
+"""
+
+from __future__ import annotations
+
+import datetime
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mlops_backup.catalog import Catalog, moment
+from mlops_backup.lock import now
+from mlops_backup.problems import BackupError
+from mlops_backup.wal import own, reach
+
+AGAIN_SECONDS = 900
+# a clock may be set, or the machine sleep: no wait is longer than this
+LONGEST_SECONDS = 60
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def due(time_of_day, at):
+    """Return the last moment, at or before `at` (a datetime in UTC), at which a backup was due."""
+    hours, minutes = (int(word) for word in time_of_day.split(":"))
+    today = at.replace(hour=hours, minute=minutes, second=0, microsecond=0)
+    return today if today <= at else today - datetime.timedelta(days=1)
+
+
+def newest(settings):
+    """Return when the newest complete backup began; None where there is none, or a gap in the log keeps later times from being restored."""
+    try:
+        catalog = Catalog(settings.vault(own(settings)))
+        manifest = catalog.read(catalog.latest())
+        if manifest["database"].get("archive") and reach(catalog.vault.store, manifest["database"]["first_wal"])[1]:
+            return None
+        return moment(manifest["point"]["time"])
+    except BackupError:
+        return None
+
+
+def wanted(settings, at):
+    """Return whether a backup is due at `at`."""
+    last = newest(settings)
+    return last is None or last < due(settings.time, at)
+
+
+def run(command):
+    """Run one command of this program to its end; say what came of it, and return whether it succeeded.
+
+    A process of its own: it takes its memory with it.
+    """
+    program = Path(__file__).resolve().parents[1] / "backup.py"
+    done = subprocess.run([sys.executable, "-E", "-s", "-B", str(program), command], input="", capture_output=True, text=True, check=False)
+    print(f"{now()} {command}: {done.stdout.strip() or done.stderr.strip()[-2000:]}", flush=True)
+    return done.returncode == 0
+
+
+def schedule(settings, _request):
+    """Never return."""
+    tried = None
+    while True:
+        at = datetime.datetime.now(datetime.timezone.utc)
+        if (tried is None or time.monotonic() - tried >= AGAIN_SECONDS) and wanted(settings, at):
+            tried = time.monotonic()
+            if run("backup") and settings.drill_weekday == DAYS[due(settings.time, at).weekday()]:
+                run("drill")
+        time.sleep(LONGEST_SECONDS)

@@ -1,0 +1,83 @@
+"""The installation, as the role describes it in etc/backup.json, and its secrets, which stay in their own files."""
+
+from __future__ import annotations
+
+import json
+import types
+from pathlib import Path
+
+from mlops_backup.cipher import Key
+from mlops_backup.problems import BackupError
+from mlops_backup.store import Directory
+from mlops_backup.vault import Vault
+
+
+class Settings:
+    """What etc/backup.json says. The attributes are its keys."""
+
+    def __init__(self, path):
+        try:
+            found = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BackupError(f"{path}: {error}; run playbooks/backup.yml, which writes it") from None
+        self.__dict__.update(found)
+        self.data = Path(self.data_dir)
+        self.staging = self.data / "backup" / "staging"
+        self.lock = self.data / "run" / "backup.lock"
+
+    def secret(self, name):
+        """Return one secret of the installation. Raises BackupError."""
+        try:
+            return (self.data / "secrets" / name).read_text(encoding="utf-8").rstrip("\n")
+        except OSError as error:
+            raise BackupError(f"secret {name}: {error}") from None
+
+    def key(self):
+        """Return the backup key, or None."""
+        return Key.read(self.key_file)
+
+    def root(self):
+        """Return the store that holds the backups of all installations."""
+        if self.destination["kind"] == "directory":
+            return Directory(self.destination["path"])
+        from mlops_backup.store_s3 import Bucket
+
+        given = self.destination
+        server = connection(
+            endpoint_url=given["endpoint_url"],
+            access_key=self.secret("backup_bucket_access_key"),
+            secret_key=self.secret("backup_bucket_secret_key"),
+            region=given["region"],
+            ca_bundle=given["ca"] or None,
+        )
+        return Bucket(server, given["bucket"], f"{given['prefix'].strip('/')}/" if given["prefix"].strip("/") else "", self.data / "backup")
+
+    def vault(self, installation):
+        """Return the vault of one installation, named by its PostgreSQL's system identifier."""
+        return Vault(self.root().below(str(installation)), self.key())
+
+    def s3(self):
+        """Return (connection, bucket) of the platform's object store, as its administrator."""
+        return (
+            connection(
+                endpoint_url=self.object_store["endpoint_url"],
+                access_key=self.secret("object_store_admin_access_key"),
+                secret_key=self.secret("object_store_admin_secret_key"),
+                region=self.object_store["region"],
+            ),
+            self.object_store["bucket"],
+        )
+
+
+def connection(**options):
+    """Return a connection to an S3 server, which is the one that the collection's modules use."""
+    from ansible_collections.mlops.platform.plugins.module_utils.s3_connection import Connection
+
+    params = {"session_token": None, "ca_bundle": None, "validate_certs": True, "addressing_style": "path", **options}
+    # what a connection asks of the module that it belongs to
+    module = types.SimpleNamespace(params=params, no_log_values=set(), warn=lambda text: None, fail_json=_missing)
+    return Connection(module)
+
+
+def _missing(msg):
+    raise BackupError(msg)

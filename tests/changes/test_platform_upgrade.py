@@ -1,0 +1,158 @@
+"""An upgrade of MLflow on a real platform with data, failures in each of its steps, runs that are killed, and two at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import pytest
+from lib.long_tests import LONG
+from lib.platform import PORTS, Platform, remove_user, user_exists
+from lib.platform_journal import API, Journal, missing, write
+
+# with two MLflows and all runs of playbooks it takes an hour
+pytestmark = LONG
+
+OLD, NEW = "3.16.0", "3.17.2"
+USER = {"username": "upgrade-user", "password": "a password of a user"}
+
+
+class Upgraded:
+    """A platform that is upgraded, with what was written to it."""
+
+    def __init__(self, platform):
+        self.platform, self.runs = platform, []
+
+    def fill(self):
+        """Write runs, a model and a user."""
+        http = self.platform.http()
+        self.runs += [write(http, f"before-{number}", os.urandom(5000)) for number in range(5)]
+        http.json("POST", f"{API}/registered-models/create", {"name": "a-model"})
+        source = f"mlflow-artifacts:/0/{self.runs[0]['id']}/artifacts"
+        http.json("POST", f"{API}/model-versions/create", {"name": "a-model", "source": source, "run_id": self.runs[0]["id"]})
+        http.json("POST", f"{API}/registered-models/alias", {"name": "a-model", "alias": "champion", "version": "1"})
+        http.json("POST", f"{API}/users/create", USER)
+
+    def complete(self, version):
+        """See that `version` runs with everything that was written, and that a verification passes."""
+        http = self.platform.http()
+        status, _headers, words = http("GET", "/version")
+        assert (status, words.decode()) == (200, version)
+        assert missing(self.platform, self.runs) == []
+        found = http.json("GET", f"{API}/registered-models/alias?name=a-model&alias=champion")
+        assert found["model_version"]["run_id"] == self.runs[0]["id"]
+        user = self.platform.http(login=tuple(USER.values()))
+        assert user("GET", f"{API}/experiments/search?max_results=1")[0] == 200
+        self.platform.run("playbooks/verify.yml").ok()
+
+    def journal(self):
+        return json.loads((self.platform.data_dir / "upgrade" / "journal.json").read_text())
+
+    def upgrade(self, **variables):
+        """Upgrade, and return the run."""
+        return self.platform.run("playbooks/upgrade.yml", extra={"mlflow_version": NEW, **variables})
+
+
+@pytest.fixture(scope="module")
+def old():
+    """A platform of its own with the older MLflow and data."""
+    had_user = user_exists()
+    platform = Platform.new(ports=PORTS + 200)
+    platform.variables["mlflow_version"] = OLD
+    try:
+        upgraded = Upgraded(platform.install())
+        upgraded.fill()
+        yield upgraded
+    finally:
+        platform.reset()
+        shutil.rmtree(f"{platform.data_dir}-backup", ignore_errors=True)
+        if not had_user:
+            remove_user()
+
+
+@pytest.mark.parametrize("step", ["install", "backup", "stop", "save", "migrate", "start", "verify"])
+def test_what_fails_ends_on_the_old_version_with_all_data(old, step):
+    run = old.upgrade(upgrade_fail_at=step)
+    assert run.code != 0
+    assert f"upgrade_fail_at is {step}" in run.failed[-1]
+    assert f"MLflow {OLD} runs again" in run.failed[-1]
+    restored = "with databases and objects of the backup" in run.failed[-1]
+    assert restored == (step in ("migrate", "start", "verify"))
+    assert old.journal()["state"] == "returned"
+    old.complete(OLD)
+
+
+def test_what_users_write_until_the_writers_stop_comes_back(old):
+    running = old.platform.start("playbooks/upgrade.yml", extra={"mlflow_version": NEW, "upgrade_fail_at": "migrate"})
+    assert running.wait_for_task("Take a verified backup")
+    with Journal(old.platform) as journal:
+        assert running.wait_for_task("Count the rows again") or running.wait_for_task("Go back")
+    assert running.wait().code != 0
+    assert journal.runs
+    old.runs += journal.runs
+    old.complete(OLD)
+
+
+def test_a_second_one_at_the_same_time_is_refused_and_told_who_has_the_turn(old):
+    first = old.platform.start("playbooks/upgrade.yml", extra={"mlflow_version": NEW, "upgrade_fail_at": "stop"})
+    assert first.wait_for_task("Take a verified backup")
+    second = old.upgrade()
+    assert second.code != 0
+    assert f"process {first.process.pid}, since 20" in second.failed[-1]
+    site = old.platform.run(extra={"mlflow_version": NEW})
+    assert site.code != 0
+    assert f"process {first.process.pid}" in str(site.failed)
+    assert "upgrade_fail_at is stop" in first.wait().failed[-1]
+    old.complete(OLD)
+
+
+def test_a_downgrade_and_an_unknown_version_are_refused_before_anything_is_touched(old):
+    before = old.platform.fingerprint()
+    for given, words in (({"mlflow_version": "3.1.0"}, "cannot install"), ({"mlops_reserve_mb": 10**9}, "free")):
+        run = old.upgrade(**given)
+        assert run.code != 0
+        assert words in str(run.failed)
+    assert old.platform.fingerprint() == before
+
+
+def test_one_that_is_killed_while_it_goes_back_is_gone_back_with(old):
+    running = old.platform.start("playbooks/upgrade.yml", extra={"mlflow_version": NEW, "upgrade_fail_at": "start"})
+    assert running.wait_for_task("Stop the object store and PostgreSQL")
+    running.kill()
+    assert old.journal()["state"] == "returning"
+    site = old.platform.run(extra={"mlflow_version": NEW})
+    assert site.code != 0
+    assert "playbooks/upgrade.yml" in str(site.failed)
+    run = old.upgrade()
+    assert run.code != 0
+    assert f"MLflow {OLD} runs again" in run.failed[-1]
+    old.complete(OLD)
+
+
+def test_one_that_is_killed_in_the_migration_is_gone_on_with(old):
+    running = old.platform.start("playbooks/upgrade.yml", extra={"mlflow_version": NEW})
+    assert running.wait_for_task("Migrate both schemas")
+    running.kill()
+    backup = old.journal()["backup"]
+    old.upgrade().ok()
+    assert (old.journal()["state"], old.journal()["backup"]) == ("done", backup)
+    old.complete(NEW)
+
+
+def test_by_hand_it_goes_back_and_site_yml_upgrades(old):
+    later = write(old.platform.http(), "after-the-upgrade", b"later")
+    run = old.upgrade(upgrade_back=True)
+    assert run.code != 0
+    assert "not confirmed" in str(run.failed)
+    old.upgrade(upgrade_back=True, backup_restore_confirm=str(old.platform.data_dir)).ok()
+    old.complete(OLD)
+    # the way back is to the moment before the upgrade, as it says
+    assert old.platform.http()("GET", f"{API}/runs/get?run_id={later['id']}")[0] == 404
+
+    old.platform.variables["mlflow_version"] = NEW
+    old.platform.run().ok()
+    old.complete(NEW)
+    refused = old.platform.run(extra={"mlflow_version": OLD})
+    assert "an older one cannot read" in str(refused.failed)
+    old.platform.run().unchanged()

@@ -1,0 +1,29 @@
+"""Faults of MLflow's logins and clients."""
+
+from __future__ import annotations
+
+from lib.platform_faults.planting import fault, kept
+
+
+@fault("mlflow-admin-refused")
+def password_file_of_another_time(platform, plan):
+    with kept(platform.data_dir / "secrets/mlflow_admin_password") as path:
+        path.write_text("the-password-of-last-year\n")
+        yield {}
+
+
+@fault("mlflow-default-password")
+def well_known_password(platform, plan):
+    before, known = platform.secret("mlflow_admin_password"), "changeme1234"
+    path = "/api/2.0/mlflow/users/update-password"
+    with kept(platform.data_dir / "secrets/mlflow_admin_password") as file:
+        platform.http().json("PATCH", path, {"username": "admin", "password": known, "current_password": before})
+        file.write_text(known + "\n")
+        yield {}
+        back = {"username": "admin", "password": before, "current_password": known}
+        platform.http(login=("admin", known)).json("PATCH", path, back)
+
+
+@fault("client-newer")
+def client_of_the_next_generation(platform, plan):
+    yield {"client_versions": ["99.0.0"]}

@@ -1,0 +1,41 @@
+"""How a fault is declared, and what the faults of more than one layer plant with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+
+class Fault(NamedTuple):
+    """A fault. `findings`: each an id or "id/subject". `because`: {id: the causes that it has to name}."""
+
+    plant: Callable
+    findings: tuple
+    because: dict
+
+
+def fault(*findings, because=None):
+    """Make the function a fault with `findings`, all that it makes: nothing else may be found.
+
+    It is a generator function of (platform, plan) that yields what of the doctor's plan differs, and puts everything back.
+    """
+
+    def declare(function):
+        return Fault(contextlib.contextmanager(function), findings, because or {})
+
+    return declare
+
+
+@contextlib.contextmanager
+def kept(path):
+    """Put a file back as it was: content, mode and owner."""
+    path = Path(path)
+    content, status = path.read_bytes(), path.stat()
+    try:
+        yield path
+    finally:
+        path.write_bytes(content)
+        path.chmod(status.st_mode & 0o7777)
+        os.chown(path, status.st_uid, status.st_gid)
