@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from lib.backup_program import KEY, Bucket, cluster, complete, key_file, settings
@@ -250,3 +253,30 @@ def test_a_backup_is_wanted_once_a_day_and_where_there_is_none(installation, tmp
     assert schedule.wanted(installation, datetime.datetime(2026, 1, 3, 0, 0, 1, tzinfo=UTC))
     (tmp_path / "fresh").mkdir()
     assert schedule.wanted(settings(tmp_path / "fresh"), datetime.datetime(2026, 1, 1, tzinfo=UTC))
+
+
+SCHEDULED = """
+import subprocess, sys, time
+other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+open(sys.argv[0] + ".pids", "w").write(f"{__import__('os').getpid()} {other.pid} end")
+time.sleep(300)
+"""
+
+
+def test_a_backup_ends_with_its_schedule(tmp_path):
+    """And so does what it has started: it would keep the lock, and nobody would know of it."""
+    program, pids = tmp_path / "backup.py", tmp_path / "backup.py.pids"
+    program.write_text(SCHEDULED)
+    code = (
+        f"import pathlib, signal, sys; sys.path.insert(0, {str(Path(schedule.__file__).parents[1])!r})\n"
+        "signal.signal(signal.SIGTERM, lambda *_unused: sys.exit(143))\n"
+        f"from mlops_backup import schedule; schedule.PROGRAM = pathlib.Path({str(program)!r}); schedule.run('backup')"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        until = time.monotonic() + 30
+        while not (pids.exists() and pids.read_text().endswith("end")) and time.monotonic() < until:
+            time.sleep(0.05)
+        started = [int(word) for word in pids.read_text().split()[:2]]
+        process.terminate()
+        assert process.wait(30) == 143
+    assert not [pid for pid in started if Path(f"/proc/{pid}/stat").exists() and ") Z " not in Path(f"/proc/{pid}/stat").read_text()]

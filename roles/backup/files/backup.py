@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def main():
         return 2
     if command in ("archive", "fetch"):
         return server_command(command, sys.argv[2:])
+    # an end that Python notices: what was begun is taken away
+    signal.signal(signal.SIGTERM, lambda *_unused: sys.exit(128 + signal.SIGTERM))
     module, _unused, function = COMMANDS[command].partition(".")
     try:
         settings = Settings(SETTINGS)

@@ -5,7 +5,10 @@ A day that the host slept through, or the first one, is made up for at once. Wha
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +19,10 @@ from mlops_backup.lock import now
 from mlops_backup.problems import BackupError
 from mlops_backup.wal import own, reach
 
+PROGRAM = Path(__file__).resolve().parents[1] / "backup.py"
 AGAIN_SECONDS = 900
+# for a drill to remove what it has made; the service manager waits for twice as long
+ENOUGH_SECONDS = 5
 # a clock may be set, or the machine sleep: no wait is longer than this
 LONGEST_SECONDS = 60
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -50,12 +56,29 @@ def wanted(settings, at):
 def run(command):
     """Run one command of this program to its end; say what came of it, and return whether it succeeded.
 
-    A process of its own: it takes its memory with it.
+    A process of its own: it takes its memory with it. It ends with this one, and what it has started too: a backup that goes on alone would
+    keep the lock, and nobody would know of it.
     """
-    program = Path(__file__).resolve().parents[1] / "backup.py"
-    done = subprocess.run([sys.executable, "-E", "-s", "-B", str(program), command], input="", capture_output=True, text=True, check=False)
-    print(f"{now()} {command}: {done.stdout.strip() or done.stderr.strip()[-2000:]}", flush=True)
-    return done.returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, "-E", "-s", "-B", str(PROGRAM), command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        out, problem = process.communicate()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(ENOUGH_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    print(f"{now()} {command}: {out.strip() or problem.strip()[-2000:]}", flush=True)
+    return process.returncode == 0
 
 
 def schedule(settings, _request):
