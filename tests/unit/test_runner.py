@@ -146,7 +146,7 @@ def test_the_longest_tiers_start_first_and_three_at_once(run):
     done = run({**programs, "prepare": slow.format(0.5)})
     said = [line.split("] ")[1] for line in done.stdout.splitlines() if line.startswith("[") and "running" not in line]
     started = [line.removesuffix(": started") for line in said if line.endswith("started")]
-    assert started == ["prepare", "integration", "changes", "molecule", "cluster", "unit", "sanity", "lint"]
+    assert started == ["prepare", "integration", "cluster", "molecule", "changes", "unit", "sanity", "lint"]
     assert [line.split(":")[0] for line in said[:3]] == ["prepare", "integration", "prepare"]
     at_once = most = 0
     for line in said:
