@@ -7,9 +7,9 @@ import shutil
 import time
 from pathlib import Path
 
-from mlops_backup import database, objects_restore, recovery, state, wal
+from mlops_backup import database, dumps, objects_restore, recovery, state, wal
 from mlops_backup.catalog import Catalog, moment
-from mlops_backup.lock import held
+from mlops_backup.lock import alone
 from mlops_backup.plan import plan
 from mlops_backup.problems import BackupError
 from mlops_backup.store import explain, fsync_directory
@@ -42,7 +42,7 @@ def databases(settings, request):
     """Restore the database cluster. PostgreSQL must be stopped. Returns what was restored. Raises BackupError: nothing is replaced then."""
     began = time.monotonic()
     data = Path(settings.postgresql["data"])
-    with held(settings.lock, "restore"):
+    with alone(settings, "restore"):
         found = plan(settings, request)
         if (data / "postmaster.pid").exists() and _runs(data):
             raise BackupError("PostgreSQL still runs: stop it first")
@@ -85,9 +85,17 @@ def databases(settings, request):
 
 def objects(settings, request):
     """Bring the object store to what the backup says. Returns counts. Raises BackupError."""
-    with held(settings.lock, "restore"):
+    with alone(settings, "restore"):
         catalog = Catalog(settings.vault(request["installation"]))
         return objects_restore.run(catalog, request["backup"], settings.s3(), settings.workers)
+
+
+def whole(settings, request):
+    """Restore databases and objects of a dump, nobody between. MLflow must not run. Raises BackupError."""
+    with alone(settings, "restore"):
+        found = dumps.replace(settings, request)
+        catalog = Catalog(settings.vault(found["installation"]))
+        return {**found, "restored": objects_restore.run(catalog, found["backup"], settings.s3(), settings.workers)}
 
 
 def _runs(data):

@@ -6,6 +6,7 @@ A day that the host slept through, or the first one, is made up for at once. Wha
 from __future__ import annotations
 
 import datetime
+import json
 import subprocess
 import sys
 import time
@@ -56,6 +57,18 @@ def run(command):
     done = subprocess.run([sys.executable, "-E", "-s", "-B", str(program), command], input="", capture_output=True, text=True, check=False)
     print(f"{now()} {command}: {done.stdout.strip() or done.stderr.strip()[-2000:]}", flush=True)
     return done.returncode == 0
+
+
+def once(settings, _request):
+    """Do what is due now, where somebody else keeps the time: a backup, and on its day a drill. Raises BackupError where one fails."""
+    from mlops_backup import drill, take
+
+    done = take.backup(settings, {})
+    # in the log, whatever becomes of the drill
+    print(f"{now()} backup: {json.dumps(done, default=str)}", flush=True)
+    if settings.drill_weekday == DAYS[due(settings.time, datetime.datetime.now(datetime.timezone.utc)).weekday()]:
+        done["drill"] = drill.drill(settings, {})
+    return done
 
 
 def schedule(settings, _request):
