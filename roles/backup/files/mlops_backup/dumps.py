@@ -14,7 +14,6 @@ from mlops_backup.plan import plan
 from mlops_backup.problems import BackupError
 from mlops_backup.store import explain
 
-
 ROWS = "rows.json"
 
 

@@ -51,7 +51,8 @@ def _pod_that_holds(cursor):
     """Return who has the lock in the database, in words."""
     cursor.execute(
         "SELECT application_name, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
-        " FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s AND objsubid = 2",
+        " FROM pg_locks JOIN pg_stat_activity USING (pid)"
+        " WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s AND objsubid = 2",
         (SPACE, NUMBER),
     )
     holder = cursor.fetchone()
