@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import time
 
@@ -112,6 +113,14 @@ def test_the_program_says_that_it_lives(settings, monkeypatch):
     while not (settings.tools / "alive").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert (settings.tools / "alive").exists()
+
+
+def test_the_database_is_waited_for(settings, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings.postgresql = {"host": "127.0.0.1", "port": server.getsockname()[1]}
+        pod.reach(settings)
+    monkeypatch.setattr(pod, "REACH_SECONDS", 0.1)
+    pod.reach(settings)
 
 
 # --- one at a time -----------------------------------------------------------------------------------------------------------------------

@@ -57,6 +57,9 @@ def main():
             from mlops_backup import pod
 
             pod.begin(settings)
+            # what only looks at backups is for a database that is lost, too
+            if command not in ("preview", "list"):
+                pod.reach(settings)
         # a service's standard input may never end
         text = "" if command == "schedule" or sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
         result = getattr(importlib.import_module(f"mlops_backup.{module}"), function)(settings, json.loads(text or "{}"))

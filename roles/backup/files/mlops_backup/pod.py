@@ -7,7 +7,9 @@ and `code` are what came of it. Nothing secret is in them: the other container h
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import socket
 import tempfile
 import threading
 import time
@@ -19,6 +21,8 @@ BEAT_SECONDS = 5
 # without a beat for so long, the other container is gone; it is the same there
 SILENCE_SECONDS = 120
 LOOK_SECONDS = 0.1
+# a NetworkPolicy may reach a new pod some seconds after its start
+REACH_SECONDS = 60
 
 
 def begin(settings):
@@ -33,6 +37,15 @@ def begin(settings):
             time.sleep(BEAT_SECONDS)
 
     threading.Thread(target=beat, daemon=True).start()
+
+
+def reach(settings):
+    """Return once the database can be reached, or after a while in any case: whoever asks it says what is wrong."""
+    deadline = time.monotonic() + REACH_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((settings.postgresql["host"], settings.postgresql["port"]), 5):
+            return
+        time.sleep(1)
 
 
 class Request:
