@@ -138,3 +138,19 @@ def test_an_object_store_that_is_older_than_the_database_is_restarted():
     for claims, older in (([claim], ["old"]), ([], [])):
         found = value("backup_store_older", backup_store_pods={"resources": pods}, backup_database_claim={"resources": claims})
         assert [one["metadata"]["name"] for one in found] == older
+
+
+def test_a_restore_that_failed_knows_whether_anything_was_replaced():
+    deployment = {"resources": [{"metadata": {"creationTimestamp": "2026-11-29T12:00:00Z"}}]}
+    old, new = ({"resources": [{"metadata": {"creationTimestamp": f"2026-11-29T1{hour}:00:00Z"}}]} for hour in (1, 3))
+    said = {"problem": "is truncated"}
+    cases = (
+        (said, old, True),
+        (said, new, False),
+        ({"problem": "the databases are restored, and not all objects: x"}, old, False),
+        # no answer: nobody knows
+        ({}, old, False),
+    )
+    for answer, claim, untouched in cases:
+        given = {"backup_answer": answer, "backup_database_claim": claim, "mlflow_deployment": deployment}
+        assert value("backup_untouched", **given) is untouched, (answer, claim)

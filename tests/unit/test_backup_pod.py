@@ -11,7 +11,7 @@ import time
 
 import pytest
 from lib import backup_program
-from mlops_backup import dumps, lock, pod, rows, schedule, tools, wal
+from mlops_backup import dumps, lock, pod, restore, rows, schedule, tools, wal
 from mlops_backup.drill_bucket import DrillBucket
 from mlops_backup.plan import plan
 from mlops_backup.problems import BackupError
@@ -169,6 +169,20 @@ def test_the_second_says_who_has_the_lock_and_since_when(settings, monkeypatch):
     message = "another restore is under way: pod mlops-backup-restore-1-x2x, since 2026-11-29T12:00:00Z"
     with pytest.raises(BackupError, match=message), lock.alone(settings, "backup"):
         pass
+
+
+def test_a_restore_looks_for_another_one_before_anything_stops(settings, monkeypatch):
+    holder = ("mlops_backup: backup in a-pod", "2026-11-29T12:00:00Z")
+    in_database(monkeypatch, Cursor(holder))
+    with pytest.raises(BackupError, match="another backup is under way: pod a-pod"):
+        restore.preview(settings, {})
+
+    def lost(*_unused, **_options):
+        raise BackupError("PostgreSQL: connection refused")
+
+    monkeypatch.setattr("mlops_backup.database.session", lost)
+    complete(settings, database={"version": 170004, "size": 1, "archive": False})
+    assert restore.preview(settings, {})["backup"] == "20261128T000000Z"
 
 
 def test_on_a_host_the_lock_is_a_file(tmp_path):

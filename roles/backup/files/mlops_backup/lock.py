@@ -13,7 +13,7 @@ import json
 import os
 import time
 
-from mlops_backup.problems import BackupError
+from mlops_backup.problems import BackupError, Busy
 
 
 def now():
@@ -36,6 +36,17 @@ def alone(settings, what):
             yield lambda: None
 
 
+def look(settings):
+    """Raise Busy where another one is under way. A database that is lost has no lock."""
+    try:
+        with alone(settings, "look"):
+            pass
+    except Busy:
+        raise
+    except BackupError:
+        pass
+
+
 @contextlib.contextmanager
 def _in_database(settings, what):
     from mlops_backup import database
@@ -43,7 +54,7 @@ def _in_database(settings, what):
     # others read it there; PostgreSQL keeps 63 characters of it
     with database.session(settings, application=f"mlops_backup: {what} in {os.uname().nodename}"[:63]) as cursor:
         if not database.one(cursor, "SELECT pg_try_advisory_lock(%s, %s)", SPACE, NUMBER)[0]:
-            raise BackupError(f"{_pod_that_holds(cursor)}. Wait for its end, or delete that pod's Job")
+            raise Busy(f"{_pod_that_holds(cursor)}. Wait for its end, or delete that pod's Job")
         yield lambda: database.one(cursor, "SELECT 1")
 
 
@@ -74,7 +85,7 @@ def held(path, what, wait=0):
                 break
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    raise BackupError(f"{_holder(descriptor)}. Wait for its end, or end that process") from None
+                    raise Busy(f"{_holder(descriptor)}. Wait for its end, or end that process") from None
                 time.sleep(0.2)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"what": what, "pid": os.getpid(), "since": now()}).encode(), 0)

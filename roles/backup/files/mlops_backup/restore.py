@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlops_backup import database, dumps, objects_restore, recovery, state, wal
 from mlops_backup.catalog import Catalog, moment
-from mlops_backup.lock import alone
+from mlops_backup.lock import alone, look
 from mlops_backup.plan import plan
 from mlops_backup.problems import BackupError
 from mlops_backup.store import explain, fsync_directory
@@ -95,7 +95,12 @@ def whole(settings, request):
     with alone(settings, "restore"):
         found = dumps.replace(settings, request)
         catalog = Catalog(settings.vault(found["installation"]))
-        return {**found, "restored": objects_restore.run(catalog, found["backup"], settings.s3(), settings.workers)}
+        try:
+            done = objects_restore.run(catalog, found["backup"], settings.s3(), settings.workers)
+        except BackupError as error:
+            # until here the platform could go on as it was
+            raise BackupError(f"the databases are restored, and not all objects: {error}") from None
+        return {**found, "restored": done}
 
 
 def _runs(data):
@@ -147,6 +152,9 @@ def _replace(settings, restored, data, keep):
 
 def preview(settings, request):
     """Return what a restore would do; see plan."""
+    if settings.pod:
+        # what another one does would be found out only when MLflow stands still
+        look(settings)
     return plan(settings, {**request, "live": _archives(settings)})
 
 
