@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from lib.api_objects import KINDS, ObjectServer
+from lib.long_tests import LONG
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = {"app.kubernetes.io/part-of": "mlops", "app.kubernetes.io/managed-by": "mlops.platform"}
@@ -105,18 +106,30 @@ def play(server, tmp_path, playbook, *words, code=0, **more):
     return re.sub(r"\s+", " ", done.stdout)
 
 
-def test_a_backup_is_taken_and_shown_and_the_second_run_places_nothing_anew(server, tmp_path):
+@pytest.fixture(scope="module")
+def taken(server, tmp_path_factory):
+    """What the playbook said that took a backup."""
     server.answers_of["backup"] = BACKUP
-    play(server, tmp_path, "backup")
-    assert server.ran == [("backup", {})] and not server.names("Job")
+    said = play(server, tmp_path_factory.mktemp("backup"), "backup")
+    assert server.ran == [("backup", {})]
+    return said
+
+
+def test_a_backup_is_taken_and_nothing_of_its_run_stays(server, taken):
+    assert BACKUP["name"] in taken and not server.names("Job")
     assert {"mlops-backup", "mlops-backup-program", "mlops-backup-shared", "mlops-backup-last-backup"} <= server.names("ConfigMap")
     assert server.names("PersistentVolumeClaim") == server.names("NetworkPolicy") == {"mlops-backup"}
+
+
+@LONG
+def test_the_second_one_places_nothing_anew_and_status_shows_it(server, taken, tmp_path):
     # the backup itself is the one change
     assert "changed=1 " in play(server, tmp_path, "backup")
     assert "backup 20261129T000000Z:" in play(server, tmp_path, "status")
 
 
-def test_what_the_program_says_is_what_the_playbook_fails_with(server, tmp_path):
+@LONG
+def test_what_the_program_says_is_what_the_playbook_fails_with(server, taken, tmp_path):
     server.answers_of.update(
         backup={"problem": "another drill is under way: pod a-pod, since 2026-11-29T00:00:00Z"}, drill={"problem": "it differs"}
     )
@@ -124,7 +137,8 @@ def test_what_the_program_says_is_what_the_playbook_fails_with(server, tmp_path)
     assert not server.names("Job")
 
 
-def test_a_drill_and_an_audit_change_nothing(server, tmp_path):
+@LONG
+def test_a_drill_and_an_audit_change_nothing(server, taken, tmp_path):
     server.answers_of["drill"] = {"backup": BACKUP["name"], "rpo_seconds": 5, "rto_seconds": 7, "ended": 2}
     server.answers_of["audit"] = {"rows_without_objects": 0, "objects": 9}
     assert "changed=0 " in play(server, tmp_path, "drill")
@@ -132,7 +146,8 @@ def test_a_drill_and_an_audit_change_nothing(server, tmp_path):
     assert "drill of 20261129T000000Z" in play(server, tmp_path, "status")
 
 
-def test_a_restore_is_predicted_and_needs_the_name_of_the_namespace(server, tmp_path):
+@LONG
+def test_a_restore_is_predicted_and_needs_the_name_of_the_namespace(server, taken, tmp_path):
     server.answers_of["preview"] = PLAN
     before = json.dumps(server.objects)
     assert "would restore backup 20261129T000000Z of mlops" in play(server, tmp_path, "restore", "--check", "--diff")
