@@ -7,6 +7,7 @@ from lib.api_server import ApiServer, Refused
 KINDS = {
     "v1": ("ConfigMap", "Secret", "Service", "ServiceAccount", "Pod", "PersistentVolumeClaim", "Event"),
     "apps/v1": ("Deployment", "StatefulSet", "ReplicaSet"),
+    "batch/v1": ("Job", "CronJob"),
     "postgresql.cnpg.io/v1": ("Cluster",),
 }
 
@@ -78,9 +79,10 @@ class ObjectServer(ApiServer):
     def _taken(item, query):
         terms = [term.split("=", 1) for term in query.get("labelSelector", "").split(",") if term]
         names = [term.split("=")[1] for term in query.get("fieldSelector", "").split(",") if term.startswith("metadata.name=")]
-        return all(item["metadata"]["labels"].get(key) == value for key, value in terms) and item["metadata"]["name"] in (
-            names or [item["metadata"]["name"]]
-        )
+        labels = item["metadata"]["labels"]
+        # KEY!=VALUE takes what has no such label as well
+        kept = all((labels.get(key.rstrip("!")) == value) != key.endswith("!") for key, value in terms)
+        return kept and item["metadata"]["name"] in (names or [item["metadata"]["name"]])
 
     def _one(self, asked, at, name):
         found = [one for one in self.objects if (one["apiVersion"], one["kind"], one["metadata"]["name"]) == (*at, name)]

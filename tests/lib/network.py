@@ -8,7 +8,7 @@ OPERATORS = {
     "Exists": lambda found, _values: found is not None,
     "DoesNotExist": lambda found, _values: found is None,
 }
-WORKLOADS = ("Deployment", "StatefulSet", "Job")
+WORKLOADS = ("Deployment", "StatefulSet", "Job")  # a CronJob's pods are labelled as those of the component's Jobs
 
 
 def matches(selector, labels):

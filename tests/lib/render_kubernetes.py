@@ -8,7 +8,7 @@ import yaml
 
 from lib.render import ROOT, SECRETS, Roles, within
 
-COMPONENTS = ("kubernetes_cluster", "postgresql", "object_store", "mlflow")
+COMPONENTS = ("kubernetes_cluster", "postgresql", "object_store", "mlflow", "backup")
 KEPT = "mlops.platform.kubernetes_objects"
 OPTIONAL_KINDS = {
     "ServiceMonitor": "monitoring.coreos.com/v1",
@@ -66,6 +66,11 @@ def cluster(version="1.32", password="a given one", openshift=False, **overrides
         "mlflow_authority": "an authority",
         **{f"mlflow_{one}_signed": {"certificate": f"the {one}'s certificate"} for one in ("authority", "certificate")},
         **{f"mlflow_{one}_key": {"privatekey": password} for one in ("authority", "certificate")},
+        "inventory_hostname": "mlops",
+        "backup_cluster_secret": {"secrets": {"backup_installation": "0f" * 8}},
+        "backup_job_name": "mlops-backup-run",
+        "backup_do": "backup",
+        "backup_answer": {"name": "20261129T000000Z", "ended": 1, "size_bytes": 1, "where": "there"},
         "mlflow_job_started": {"result": {"metadata": {"uid": "a-uid"}}},
         "mlflow_secrets": {"secrets": {**SECRETS["secrets"], "mlflow_admin_password": password}, "previous": {}},
         "mlflow_cluster_secret": {"secrets": {**SECRETS["secrets"], "mlflow_admin_password": password}, "previous": {}},
@@ -119,6 +124,8 @@ BY_THEMSELVES = {
     "certificate_own.yml": "mlflow_tls_own",
     "administrator_kubernetes.yml": "true",
     "verify_kubernetes.yml": "mlflow_tls_own or not mlflow_tls",
+    "program_kubernetes.yml": "true",
+    "remember.yml": "true",
 }
 
 
@@ -153,6 +160,9 @@ def manifests(roles, only=COMPONENTS):
     complete = roles.tasks("kubernetes_objects", "main.yml")[0]["ansible.builtin.set_fact"]["kubernetes_objects_wanted"]
     found = []
     for role in only:
+        if role == "backup" and roles.value("backup_problems", **within(role)):
+            # refused before anything of it is applied
+            continue
         for call in calls(roles, role):
             found += roles.template(complete, **call)
             found += roles.value("kubernetes_objects_hidden", **call)

@@ -77,6 +77,7 @@ def known_names():
     """Variables, plugins, programs, secrets, and the facts that roles hand on."""
     names = {name for role in ROLES for name in options(role)} | {
         "mlops_reset_confirm",
+        "mlops_reset_backups",
         *(name for role in METRICS for name in measured(role)),
     }
     names |= {file.stem for file in [*(ROOT / "plugins").rglob("*.py"), *(ROOT / "roles").glob("*/files/*.py")]}

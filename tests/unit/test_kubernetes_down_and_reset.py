@@ -66,7 +66,7 @@ def server(request):
     found.close()
 
 
-def play(server, tmp_path, playbook):
+def play(server, tmp_path, playbook, **more):
     """Run a playbook against the server; return its tasks that changed something."""
     given = {
         "mlops_substrate": "kubernetes",
@@ -74,6 +74,7 @@ def play(server, tmp_path, playbook):
         "mlops_kube": server.params,
         "mlops_reset_confirm": "ns",
         "ansible_python_interpreter": sys.executable,
+        **more,
     }
     environment = {
         **os.environ,
@@ -117,6 +118,46 @@ def test_reset_removes_the_cluster_and_its_volumes_and_no_other(server, tmp_path
         ("Pod", "of-others-1"),
         ("PersistentVolumeClaim", "of-others-1"),
     }
+
+
+BACKUP = {**OURS, "app.kubernetes.io/name": "backup"}
+
+
+def back_up(server):
+    """Add the schedule of backups, one that is under way and one that has ended, and the claim that holds them."""
+    server.put("batch/v1", "CronJob", "mlops-backup", BACKUP, spec={"suspend": False})
+    server.put("batch/v1", "Job", "mlops-backup-1", BACKUP, status={"succeeded": 1})
+    server.put("batch/v1", "Job", "mlops-backup-2", BACKUP, status={"active": 1})
+    server.put("v1", "PersistentVolumeClaim", "mlops-backup", BACKUP)
+    server.put("v1", "Secret", "mlops-backup-secrets", BACKUP)
+    inventory = {**BACKUP, "app.kubernetes.io/component": "inventory"}
+    server.put("v1", "ConfigMap", "mlops-inventory-backup-schedule", inventory, data={"objects": "batch/v1 CronJob mlops-backup\n"})
+
+
+def test_down_suspends_the_schedule_of_backups_and_ends_what_it_does(server, tmp_path):
+    back_up(server)
+    play(server, tmp_path, "down")
+    assert server.get("CronJob", "mlops-backup")["spec"]["suspend"] is True
+    assert server.names("Job") == {"mlops-backup-1"}
+    assert "mlops-backup" in server.names("PersistentVolumeClaim")
+    assert "changed=0" in play(server, tmp_path, "down")
+
+
+def test_reset_leaves_the_backups_and_the_number_by_which_they_are_found(server, tmp_path):
+    back_up(server)
+    said = play(server, tmp_path, "reset")
+    assert "mlops_reset_backups=mlops-backup" in said
+    assert server.names("PersistentVolumeClaim") == {"mlops-backup", "of-others-1"}
+    assert server.names("Secret") == {"mlops-backup-secrets"}
+    assert not server.names("CronJob") | server.names("ConfigMap") | server.names("Deployment")
+
+
+@LONG
+def test_reset_removes_backups_that_are_named(server, tmp_path):
+    back_up(server)
+    play(server, tmp_path, "reset", mlops_reset_backups="mlops-backup")
+    assert server.names("PersistentVolumeClaim") == {"of-others-1"}
+    assert not server.names("Secret")
 
 
 @LONG

@@ -72,6 +72,24 @@ OPTIONS = {
         "object_store_part_resources": {"volume": {"limits": {"memory": "4Gi"}}},
     },
     "openshift, object store in parts": {"openshift": True, "mlflow_expose": "route", "object_store_topology": "split"},
+    "backups": {"mlops_backup": True, "backup_time": "23:05", "backup_key": "0f" * 32},
+    "backups in a bucket": {
+        "mlops_backup": True,
+        "mlops_backup_bucket": "backups",
+        "backup_bucket_url": "https://s3.example.org:9000",
+        "backup_bucket_access_key": "an-access-key",
+        "backup_bucket_secret_key": SECRET,
+        "backup_bucket_ca": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+        "backup_secrets_in_clear": True,
+    },
+    "backups in a claim of others, external store": {
+        **{key: value for key, value in EXTERNAL.items() if key.startswith("object_store_")},
+        "object_store_admin_access_key": "an-access-key",
+        "object_store_admin_secret_key": SECRET,
+        "backup_claim": "a-claim",
+        "mlops_backup": True,
+    },
+    "openshift, backups": {"openshift": True, "mlflow_expose": "route", "mlops_backup": True},
     "openshift, edge route": {"openshift": True, "mlflow_expose": "route"},
     "openshift, image built there": {"openshift": True, "mlflow_expose": "route", "mlflow_build": True},
     "openshift, reencrypted route": {"openshift": True, "mlflow_expose": "route", "mlflow_route_termination": "reencrypt"},
@@ -187,6 +205,7 @@ def test_objects_fit_together(option):
             assert port["protocol"], f"Kubernetes 1.20 refuses ports without a protocol: {names}"
     # made by modules, not by manifests: passwords and certificates
     there = {*names, *(("Secret", f"mlops-{name}-secrets") for name in ("postgresql", "object-store", "mlflow")), ("Secret", "a-secret")}
+    there.add(("PersistentVolumeClaim", "a-claim"))
     for name, spec in pods(objects):
         for kind, wanted in referred(spec):
             assert (kind, wanted) in there, f"{name} refers to {kind}/{wanted}"

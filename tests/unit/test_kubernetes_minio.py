@@ -123,7 +123,7 @@ def test_other_root_credentials_are_another_revision():
 def test_a_node_is_reached_by_mlflow_and_by_the_others():
     policy = objects("object_store", **minio("4x1"))["NetworkPolicy", NAME]["spec"]
     clients, nodes = policy["ingress"][0]["from"]
-    assert clients["podSelector"]["matchExpressions"][1]["values"] == ["mlflow"]
+    assert clients["podSelector"]["matchExpressions"][1]["values"] == ["mlflow", "backup"]
     # a SeaweedFS that stands beside it, during a migration, has no business here
     assert nodes == {"podSelector": policy["podSelector"]}
     assert policy["egress"][1]["to"] == [{"podSelector": policy["podSelector"]}]

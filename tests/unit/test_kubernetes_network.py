@@ -51,7 +51,7 @@ CALLS = {
     "filer": ["master", "volume", "filer", "s3"],
     "s3": ["master", "volume", "filer"],
 }
-USERS = ("mlflow", "mlflow-job")
+USERS = ("mlflow", "mlflow-job", "backup-job")
 # by the label app.kubernetes.io/component; a server of CloudNativePG has none
 WANTED = {
     *((user, "postgresql", POSTGRESQL) for user in (*USERS, "object-store", "object-store-filer")),
@@ -102,6 +102,8 @@ def expected(option, objects):
         port for port, engine_of in ((POSTGRESQL, "postgresql_engine"), (443, "object_store_engine")) if given.get(engine_of) == "external"
     }
     found |= {pair for pair in OUTSIDE if pair[0] in there and pair[2] in ways_out}
+    if given.get("mlops_backup_bucket"):
+        found.add(("backup-job", "a pod of others", 9000))
     if "cloudnative-pg" in there:
         found |= {("cloudnative-pg", "a pod of others", port) for port in network.ports(objects) - DNS}
     return found

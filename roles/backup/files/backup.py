@@ -4,6 +4,8 @@ Usage: backup.py COMMAND < REQUEST
 
 REQUEST is a JSON object, or nothing. Prints one JSON object: the result, or {"problem": TEXT} and exit code 1. `archive` and `fetch` are
 PostgreSQL's archive_command and restore_command, and take their words as arguments.
+
+In a cluster's pod the object is also the pod's termination message (MLOPS_BACKUP_ANSWER names the file), of which Kubernetes keeps 4 KiB.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
-SETTINGS = Path(__file__).resolve().parents[1] / "etc" / "backup.json"
+# not resolved: in a pod these are links into directories of Kubernetes' own
+SETTINGS = Path(__file__).absolute().parents[1] / "etc" / "backup.json"
 # command: the module and function that do it
 COMMANDS = {
     "backup": "take.backup",
@@ -25,10 +29,13 @@ COMMANDS = {
     "restore-databases": "restore.databases",
     "restore-dumps": "dumps.restore",
     "restore-objects": "restore.objects",
+    "restore": "restore.whole",
     "drill": "drill.drill",
     "audit": "audit.audit",
     "schedule": "schedule.schedule",
+    "once": "schedule.once",
 }
+ANSWER_BYTES = 4000
 
 
 def main():
@@ -49,20 +56,39 @@ def main():
     module, _unused, function = COMMANDS[command].partition(".")
     try:
         settings = Settings(SETTINGS)
+        if settings.pod:
+            from mlops_backup import pod
+
+            pod.begin(settings)
+            # what only looks at backups is for a database that is lost, too
+            if command not in ("preview", "list"):
+                pod.reach(settings)
         # a service's standard input may never end
         text = "" if command == "schedule" or sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
         result = getattr(importlib.import_module(f"mlops_backup.{module}"), function)(settings, json.loads(text or "{}"))
     except BackupError as error:
-        print(json.dumps({"problem": str(error)}))
+        answer({"problem": str(error)})
         return 1
     except Exception as error:  # the caller shows one line, the traceback goes to the log
         import traceback
 
         traceback.print_exc()
-        print(json.dumps({"problem": f"{type(error).__name__}: {error}"}))
+        answer({"problem": f"{type(error).__name__}: {error}"})
         return 1
-    print(json.dumps(result, default=str))
+    answer(result)
     return 0
+
+
+def answer(result):
+    """Say what came of it."""
+    print(json.dumps(result, default=str))
+    if place := os.environ.get("MLOPS_BACKUP_ANSWER"):
+        result = {**result, "ended": round(time.time())}
+        while len(text := json.dumps(result, default=str)) > ANSWER_BYTES:
+            long = max(result, key=lambda name: len(json.dumps(result[name], default=str)))
+            # a text from its beginning, and of all else that there is more in the log
+            result[long] = result[long][: ANSWER_BYTES // 4] if isinstance(result[long], str) else "in the log of the pod"
+        Path(place).write_text(text, encoding="utf-8")
 
 
 def server_command(command, words):

@@ -15,6 +15,8 @@ from mlops_backup.catalog import Catalog
 
 # of each list in the report
 SHOWN = 1000
+# and of those in the answer of a pod, which holds 4 KiB
+FIRST = 3
 PROXIED = "mlflow-artifacts:/"
 
 # By table: what its rows are, and a query for (name, the place that it names, what must be there of it: '' anything at or below it, NULL
@@ -105,4 +107,9 @@ def audit(settings, request):
     }
     path = settings.data / "backup" / "audit.json"
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return {**report["counts"], "objects": len(keys), "report": str(path), "changed": False}
+    answer = {**report["counts"], "objects": len(keys), "report": str(path), "changed": False}
+    if settings.pod:
+        # its files end with the pod: the first ones in the answer, and all of them in the pod's log
+        print(json.dumps(report), flush=True)
+        answer["report"] = {kind: found[:FIRST] for kind, found in report.items() if isinstance(found, list) and found}
+    return answer

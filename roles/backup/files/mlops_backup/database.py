@@ -11,7 +11,7 @@ from mlops_backup.problems import BackupError
 
 
 @contextlib.contextmanager
-def session(settings, database="postgres", host=None, port=None, password=True):
+def session(settings, database="postgres", host=None, port=None, password=True, application="mlops_backup"):
     """Give a cursor of the superuser in `database`. Raises BackupError where the server does not let us in."""
     import psycopg2
 
@@ -23,7 +23,7 @@ def session(settings, database="postgres", host=None, port=None, password=True):
             user=login["superuser"],
             password=settings.secret("postgresql_superuser_password") if password else None,
             dbname=database,
-            application_name="mlops_backup",
+            application_name=application,
             connect_timeout=10,
         )
     except psycopg2.Error as error:
@@ -52,6 +52,8 @@ def facts(settings):
             "SELECT (SELECT system_identifier::text FROM pg_control_system()), current_setting('server_version_num')::int,"
             " (SELECT sum(pg_database_size(oid))::bigint FROM pg_database), current_setting('archive_mode')",
         )
+    # the number under which the backups are kept, see wal.own()
+    identifier = settings.installation or identifier
     return {"installation": identifier, "version": version, "size": size, "archive": archive == "on", "schemas": schemas(settings)}
 
 

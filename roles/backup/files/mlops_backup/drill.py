@@ -7,9 +7,9 @@ import time
 
 from ansible_collections.mlops.platform.plugins.module_utils.s3_history import history
 
-from mlops_backup import database, metrics, objects_restore, recovery, rows, wal
+from mlops_backup import database, drill_dump, metrics, objects_restore, recovery, rows, wal
 from mlops_backup.catalog import Catalog, moment
-from mlops_backup.lock import held
+from mlops_backup.lock import alone
 from mlops_backup.plan import plan
 from mlops_backup.private_store import PrivateStore
 from mlops_backup.problems import BackupError
@@ -21,8 +21,8 @@ PORT = 2
 
 def drill(settings, request):
     """Restore the newest backup beside the platform, compare, and remove it; return what was measured. Raises BackupError if it differs."""
-    place = settings.data / "backup" / "mlops_backup.prom"
-    with held(settings.lock, "drill"):
+    place = settings.metrics
+    with alone(settings, "drill"):
         metrics.update(place, {"mlops_drill_last_attempt_success": 0})
         try:
             result = _drill(settings, plan(settings, {**request, "time": ""}))
@@ -47,6 +47,8 @@ def _drill(settings, found):
     """Return what was measured and compared. Raises BackupError."""
     catalog = Catalog(settings.vault(found["installation"]))
     manifest = catalog.read(found["backup"])
+    if settings.pod:
+        return drill_dump.rehearse(settings, catalog, manifest)
     if manifest["engine"] != "base":
         raise BackupError(f"{found['backup']} is a dump: a drill restores base backups (backup_engine: base)")
     database.room(settings, manifest["database"]["size"] + 2 * manifest["objects"]["bytes"])

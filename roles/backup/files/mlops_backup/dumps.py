@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import time
 
-from mlops_backup import database, tools
+from mlops_backup import database, rows, tools
 from mlops_backup.catalog import Catalog
-from mlops_backup.lock import held, now
+from mlops_backup.lock import alone, now
 from mlops_backup.plan import plan
 from mlops_backup.problems import BackupError
 from mlops_backup.store import explain
+
+ROWS = "rows.json"
 
 
 def names(settings):
@@ -37,44 +40,71 @@ def staged(settings):
 def take(settings, vault, name, facts):
     """Dump, verify and keep the databases; return ({file: record}, facts with the recovery point). Raises BackupError and OSError."""
     database.room(settings, facts["size"])
-    began, files = now(), {}
+    began, files, found = now(), {}, {}
     with staged(settings) as folder:
         for one in names(settings):
             path = folder / f"{one}.dump"
-            tools.run(settings, "pg_dump", "--format=custom", "--compress=0", "--no-password", f"--file={path}", one)
+            found.update(_dump(settings, one, path))
             # the table of contents is at the end of a dump's head: a dump that was cut does not list
             tools.run(settings, "pg_restore", "--list", path)
             with path.open("rb") as stream:
                 files[path.name] = vault.put(f"backups/{name}/{path.name}", iter(lambda source=stream: source.read(1024 * 1024), b""))
             path.unlink()
+    # what a rehearsal holds the restored rows against: the running ones have moved on by then
+    files[ROWS] = vault.put(f"backups/{name}/{ROWS}", [json.dumps(rows.totals(found), sort_keys=True).encode()])
     return files, {"size": facts["size"], "archive": False, "point": {"time": began, "consistent": began, "lsn": ""}}
 
 
+def _dump(settings, name, path):
+    """Dump the database `name` to `path`; return its rows as rows.snapshot() has them, of the same moment. Raises BackupError."""
+    with database.session(settings, name) as cursor:
+        # the server ends a transaction that says nothing for long, and this one waits for the dump
+        cursor.execute("SET idle_in_transaction_session_timeout = 0")
+        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        moment = database.one(cursor, "SELECT pg_export_snapshot()")[0]
+        words = ["--format=custom", "--compress=0", "--no-password", f"--snapshot={moment}", f"--file={path}"]
+        tools.run(settings, "pg_dump", *words, name)
+        found = rows.look(cursor, name)
+        cursor.execute("COMMIT")
+    return found
+
+
+def load(settings, vault, manifest, folder, name, target, server=None):
+    """Restore the dump of the database `name` into the empty database `target`, of the platform's server or another. Raises BackupError."""
+    path = folder / f"{name}.dump"
+    with path.open("wb") as file:
+        for block in vault.blocks(f"backups/{manifest['name']}/{path.name}", record=manifest["files"][path.name]):
+            file.write(block)
+    words = ["--no-owner", "--role=mlflow", "--exit-on-error", "--no-password", f"--dbname={target}"]
+    tools.run(settings, "pg_restore", *words, path, server=server)
+    path.unlink()
+
+
 def restore(settings, request):
-    """Restore the databases of a dump beside those that are there, and exchange them at once. PostgreSQL must run, and MLflow must not."""
+    """Restore the databases of a dump. PostgreSQL must run, and MLflow must not."""
+    with alone(settings, "restore"):
+        return replace(settings, request)
+
+
+def replace(settings, request):
+    """Restore the databases of a dump beside those that are there, and exchange them at once. The lock must be held."""
     from psycopg2 import sql
 
     began, stamp = time.monotonic(), time.strftime("%Y%m%d_%H%M%S", time.gmtime())
-    with held(settings.lock, "restore"):
-        found = plan(settings, request)
-        catalog = Catalog(settings.vault(found["installation"]))
-        manifest = catalog.read(found["backup"])
-        try:
-            database.room(settings, 2 * manifest["database"]["size"])
-            with staged(settings) as folder, database.session(settings) as cursor:
-                for one in names(settings):
-                    path = folder / f"{one}.dump"
-                    with path.open("wb") as file:
-                        for block in catalog.vault.blocks(f"backups/{found['backup']}/{path.name}", record=manifest["files"][path.name]):
-                            file.write(block)
-                    beside = sql.Identifier(f"{one}_restoring")
-                    cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(beside))
-                    cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(beside, sql.Identifier("mlflow")))
-                    words = ["--no-owner", "--role=mlflow", "--exit-on-error", "--no-password", f"--dbname={one}_restoring"]
-                    tools.run(settings, "pg_restore", *words, path)
-                _exchange(cursor, names(settings), stamp)
-        except OSError as error:
-            raise BackupError(explain(error, catalog.vault.store)) from None
+    found = plan(settings, request)
+    catalog = Catalog(settings.vault(found["installation"]))
+    manifest = catalog.read(found["backup"])
+    try:
+        database.room(settings, 2 * manifest["database"]["size"])
+        with staged(settings) as folder, database.session(settings) as cursor:
+            for one in names(settings):
+                beside = sql.Identifier(f"{one}_restoring")
+                cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(beside))
+                cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(beside, sql.Identifier("mlflow")))
+                load(settings, catalog.vault, manifest, folder, one, f"{one}_restoring")
+            _exchange(cursor, names(settings), stamp)
+    except OSError as error:
+        raise BackupError(explain(error, catalog.vault.store)) from None
     return {
         **found,
         "changed": True,

@@ -82,6 +82,11 @@ def release(text):
 
 def _fits(settings, manifest):
     """Refuse a backup of newer programs than ours. Raises BackupError with all that does not fit."""
+    if settings.pod and manifest["engine"] == "base":
+        raise BackupError(
+            f"backup {manifest['name']} is a base backup, the files of a host's PostgreSQL: in a cluster only dumps are restored. Take"
+            " one on that host with backup_engine: dump. Nothing was touched"
+        )
     problems = []
     theirs, ours = manifest["database"]["version"] // 10000, settings.postgresql["major"]
     if theirs > ours or (manifest["engine"] == "base" and theirs != ours):

@@ -7,9 +7,9 @@ import shutil
 import time
 from pathlib import Path
 
-from mlops_backup import database, objects_restore, recovery, state, wal
+from mlops_backup import database, dumps, objects_restore, recovery, state, wal
 from mlops_backup.catalog import Catalog, moment
-from mlops_backup.lock import held
+from mlops_backup.lock import alone, look
 from mlops_backup.plan import plan
 from mlops_backup.problems import BackupError
 from mlops_backup.store import explain, fsync_directory
@@ -42,7 +42,7 @@ def databases(settings, request):
     """Restore the database cluster. PostgreSQL must be stopped. Returns what was restored. Raises BackupError: nothing is replaced then."""
     began = time.monotonic()
     data = Path(settings.postgresql["data"])
-    with held(settings.lock, "restore"):
+    with alone(settings, "restore"):
         found = plan(settings, request)
         if (data / "postmaster.pid").exists() and _runs(data):
             raise BackupError("PostgreSQL still runs: stop it first")
@@ -85,9 +85,22 @@ def databases(settings, request):
 
 def objects(settings, request):
     """Bring the object store to what the backup says. Returns counts. Raises BackupError."""
-    with held(settings.lock, "restore"):
+    with alone(settings, "restore"):
         catalog = Catalog(settings.vault(request["installation"]))
         return objects_restore.run(catalog, request["backup"], settings.s3(), settings.workers)
+
+
+def whole(settings, request):
+    """Restore databases and objects of a dump, nobody between. MLflow must not run. Raises BackupError."""
+    with alone(settings, "restore"):
+        found = dumps.replace(settings, request)
+        catalog = Catalog(settings.vault(found["installation"]))
+        try:
+            done = objects_restore.run(catalog, found["backup"], settings.s3(), settings.workers)
+        except BackupError as error:
+            # until here the platform could go on as it was
+            raise BackupError(f"the databases are restored, and not all objects: {error}") from None
+        return {**found, "restored": done}
 
 
 def _runs(data):
@@ -139,6 +152,9 @@ def _replace(settings, restored, data, keep):
 
 def preview(settings, request):
     """Return what a restore would do; see plan."""
+    if settings.pod:
+        # what another one does would be found out only when MLflow stands still
+        look(settings)
     return plan(settings, {**request, "live": _archives(settings)})
 
 

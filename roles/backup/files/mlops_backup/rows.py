@@ -24,13 +24,40 @@ def snapshot(settings, **where):
         with database.session(settings, name, **where) as cursor:
             # one look at all tables
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            cursor.execute(TABLES)
-            for (table,) in cursor.fetchall():
-                # regclass quotes what needs it
-                cursor.execute(GROUPS.format(table))
-                found[f"{name}.{table}"] = {group: (count, digest) for group, count, digest in cursor}
+            found.update(look(cursor, name))
             cursor.execute("COMMIT")
     return found
+
+
+def look(cursor, name):
+    """Return the tables of the database `name` that `cursor` is in, as snapshot() has them."""
+    found = {}
+    cursor.execute(TABLES)
+    for (table,) in cursor.fetchall():
+        # regclass quotes what needs it
+        cursor.execute(GROUPS.format(table))
+        found[f"{name}.{table}"] = {group: (count, digest) for group, count, digest in cursor}
+    return found
+
+
+def totals(found):
+    """Return {table: [rows, sum]} of a snapshot: what a dump says of itself, to be held against what is restored from it."""
+    return {
+        table: [sum(count for count, _digest in groups.values()), str(sum(int(digest) for _count, digest in groups.values()))]
+        for table, groups in sorted(found.items())
+    }
+
+
+def different(wanted, found):
+    """Return in words where two totals() differ."""
+    problems = []
+    for table in sorted({*wanted, *found}):
+        one, other = wanted.get(table), found.get(table)
+        if one is None or other is None:
+            problems.append(f"table {table} is {'not in the backup' if one is None else 'not there'}")
+        elif list(one) != list(other):
+            problems.append(f"table {table}: {other[0]} rows instead of {one[0]}" if one[0] != other[0] else f"table {table}: other rows")
+    return problems
 
 
 def counts(found):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import json
 import types
 from pathlib import Path
@@ -15,6 +17,10 @@ from mlops_backup.vault import Vault
 class Settings:
     """What etc/backup.json says. The attributes are its keys."""
 
+    # whether this runs in a pod of a cluster, and then the number under which its backups are kept, which outlives its database
+    pod = False
+    installation = ""
+
     def __init__(self, path):
         try:
             found = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -24,6 +30,18 @@ class Settings:
         self.data = Path(self.data_dir)
         self.staging = self.data / "backup" / "staging"
         self.lock = self.data / "run" / "backup.lock"
+        self.tools = self.data / "tools"
+        self.metrics = self.data / "backup" / "mlops_backup.prom"
+        if self.pod:
+            self._in_a_pod()
+
+    def _in_a_pod(self):
+        """See to what is another in a pod, whose directories end with it."""
+        if self.destination["kind"] == "directory":
+            self.metrics = Path(self.destination["path"]) / "mlops_backup.prom"
+        # the program runs in the image of MLflow's server
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            self.versions = {**self.versions, "mlflow": f"mlflow=={importlib.metadata.version('mlflow')}\n"}
 
     def secret(self, name):
         """Return one secret of the installation. Raises BackupError."""
@@ -64,6 +82,7 @@ class Settings:
                 access_key=self.secret("object_store_admin_access_key"),
                 secret_key=self.secret("object_store_admin_secret_key"),
                 region=self.object_store["region"],
+                ca_bundle=self.object_store.get("ca") or None,
             ),
             self.object_store["bucket"],
         )

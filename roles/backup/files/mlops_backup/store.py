@@ -80,7 +80,9 @@ class Directory:
         """Return the names of the folders at the top."""
         if not self.root.is_dir():
             return []
-        return sorted(entry.name for entry in self.root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        # a disk of its own has the directory of its repairs
+        names = (entry.name for entry in self.root.iterdir() if entry.is_dir() and entry.name != "lost+found")
+        return sorted(name for name in names if not name.startswith("."))
 
     def prepare(self):
         """Make the directory, and see that it can be written. Raises BackupError."""

@@ -7,15 +7,15 @@ import time
 
 from mlops_backup import database, dumps, metrics, objects, state
 from mlops_backup.catalog import FORMAT, Catalog
-from mlops_backup.lock import held, now
+from mlops_backup.lock import alone, now
 from mlops_backup.problems import BackupError
 from mlops_backup.store import explain
 
 
 def backup(settings, _request):
     """Take a backup; return what it is. Raises BackupError."""
-    with held(settings.lock, "backup"):
-        began, place = time.time(), settings.data / "backup" / "mlops_backup.prom"
+    with alone(settings, "backup") as check:
+        began, place = time.time(), settings.metrics
         metrics.update(place, {"mlops_backup_last_attempt_timestamp_seconds": began, "mlops_backup_last_attempt_success": 0})
         try:
             facts = database.facts(settings)
@@ -23,7 +23,7 @@ def backup(settings, _request):
             vault.store.prepare()
             # by this a restore finds the backups when the data are lost
             (settings.data / "backup" / "installation").write_text(facts["installation"] + "\n", encoding="ascii")
-            manifest = _take(settings, Catalog(vault), facts)
+            manifest = _take(settings, Catalog(vault), facts, check)
         except OSError as error:
             raise BackupError(explain(error, settings.root())) from None
         catalog = Catalog(vault)
@@ -31,11 +31,12 @@ def backup(settings, _request):
         manifest["seconds"] = round(time.time() - began, 1)
         metrics.update(place, _measured(settings, manifest, began, len(catalog.names())))
     result = {key: manifest[key] for key in ("name", "installation", "engine", "point", "objects", "schemas", "encrypted", "seconds")}
+    result["size_bytes"] = manifest["objects"]["bytes"] + sum(record["stored_size"] for record in manifest["files"].values())
     return {**result, "changed": True, "where": vault.store.where, "removed": removed, "secrets": "secrets.json" in manifest["files"]}
 
 
-def _take(settings, catalog, facts):
-    """Return the manifest of a new backup, once it is complete. Raises BackupError and OSError."""
+def _take(settings, catalog, facts, check):
+    """Return the manifest of a new backup, once it is complete. `check` fails where the lock is lost. Raises BackupError and OSError."""
     vault, name = catalog.vault, catalog.new_name()
     interrupted = catalog.clean()
     # checked before anything is written
@@ -71,6 +72,7 @@ def _take(settings, catalog, facts):
         "interrupted_before": interrupted,
         "completed": now(),
     }
+    check()
     catalog.write(name, manifest)
     return manifest
 

@@ -27,7 +27,13 @@ def installation(directory):
 
 
 def own(settings):
-    """Return the system identifier of this installation's cluster, also when its data are lost; None where it never had a backup."""
+    """Return the number of this installation, also when its data are lost; None where it never had a backup.
+
+    It is the system identifier of the database cluster. In a cluster, where that cannot be read when it is
+    lost, it is the one that the namespace keeps.
+    """
+    if settings.installation:
+        return settings.installation
     found = installation(settings.postgresql["data"])
     with contextlib.suppress(OSError):
         found = found or (settings.data / "backup" / "installation").read_text(encoding="ascii").strip()
