@@ -206,8 +206,8 @@ def main():
     found = findings(clients, params["server_version"])
     result = {"pins": clients.pins(params["server_version"]), "findings": found, "files": clients.files}
     if params["previous_server_version"]:
-        before = [(one["id"], one["subject"]) for one in findings(clients, params["previous_server_version"])]
-        result["lost"] = [one for one in found if (one["id"], one["subject"]) not in before]
+        before = [(one["id"], one["subject"], one["severity"]) for one in findings(clients, params["previous_server_version"])]
+        result["lost"] = [one for one in found if (one["id"], one["subject"], one["severity"]) not in before]
     module.exit_json(changed=False, **result)
 
 
