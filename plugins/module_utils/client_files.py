@@ -48,7 +48,7 @@ class Reader:
             return
         for path in paths:
             self.files.append(path)
-            self.pins += [pin._replace(root=path) for pin in self._file(path, constraint, ())]
+            self.pins += [pin._replace(root=path, constraint=constraint or pin.constraint) for pin in self._file(path, constraint, ())]
 
     def _file(self, path, constraint, above):
         """Return the pins of one file; `above` are the files that led to it, which none leads back to."""

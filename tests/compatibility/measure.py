@@ -16,11 +16,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+# its neighbours are found by themselves
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lib.compatibility import RESULTS, constant
 from servers import VERSIONS, environment, serving, variables
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results.json"
 CLIENT_SECONDS = 300
 
 
@@ -34,22 +35,23 @@ def asked(home, uri):
     with tempfile.TemporaryDirectory() as directory:
         more = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
         command = [str(home / "bin/python"), str(HERE / "operations.py")]
-        done = subprocess.run(
-            command,
-            cwd=directory,
-            env=variables(home, directory, TMPDIR=directory, **more),
-            capture_output=True,
-            text=True,
-            timeout=CLIENT_SECONDS,
-            check=False,
-        )
-    if done.returncode:
-        raise RuntimeError(f"the client does not run:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+        settings = variables(home, directory, TMPDIR=directory, **more)
+        try:
+            done = subprocess.run(command, cwd=directory, env=settings, capture_output=True, timeout=CLIENT_SECONDS, check=False)
+            text, failed = done.stdout, done.stderr if done.returncode else b""
+        except subprocess.TimeoutExpired as problem:
+            text, failed = problem.stdout or b"", b""
+    if failed:
+        raise RuntimeError(f"the client does not run:\n{failed.decode(errors='replace')[-3000:]}")
+    found = {}
+    for line in text.decode(errors="replace").splitlines():
+        if line.startswith('{"'):
+            found.update(json.loads(line))
+    return {name: found.get(name, "no answer") for name in constant("operations.py", "OPERATIONS")}
 
 
-def measure(servers, clients, cache, results):
-    """Fill `results` with every pair; write nothing."""
+def measure(servers, clients, cache, results, write):
+    """Fill `results` with every pair; `write` is called with them after each server."""
     homes = {}
     for version in dict.fromkeys([*servers, *clients]):
         results["python"][version], homes[version] = environment(version, cache, say)
@@ -60,7 +62,7 @@ def measure(servers, clients, cache, results):
                 results["pairs"].setdefault(server, {})[client] = found
                 failed = [name for name, words in found.items() if words not in ("ok", "absent")]
                 say(f"server {server}, client {client}: {'fails at ' + ', '.join(failed) if failed else 'ok'}")
-    return results
+        write(results)
 
 
 def written(results):
@@ -86,7 +88,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_unused: sys.exit(143))
     options.cache.mkdir(parents=True, exist_ok=True)
     results = json.loads(options.output.read_text()) if options.output.exists() else {"python": {}, "pairs": {}}
-    options.output.write_text(written(measure(options.servers, options.clients, options.cache.resolve(), results)))
+    measure(options.servers, options.clients, options.cache.resolve(), results, lambda found: options.output.write_text(written(found)))
     return 0
 
 
