@@ -22,7 +22,7 @@ Pin = namedtuple("Pin", "path line name text alternatives marker problem constra
 
 _NAME = r"mlflow(?:[-_.](?:skinny|tracing))?"
 _MENTION = re.compile(rf"(?:^|[/=+#\s:])({_NAME})(?=$|[\s@#?\[<>=!~;/]|\.git|-\d)", re.I)
-_ARCHIVE = re.compile(rf"(?:^|/){_NAME}-(\d[^-/]*?)(?:-[^/]*\.whl|\.tar\.gz|\.zip)(?=$|[?#\s])", re.I)
+_ARCHIVE = re.compile(rf"(?:^|/){_NAME}-(\d[^-/]*?)(?:-[^/]*\.(?:whl|conda|tar\.bz2)|\.tar\.gz|\.zip)(?=$|[?#\[\s])", re.I)
 _TAG = re.compile(r"@v?(\d+(?:\.\d+)+\w*)(?=$|[#&\s])")
 
 
@@ -51,7 +51,8 @@ def from_location(text):
 def from_text(text, path, line, **more):
     """Return the Pin of a requirement as PEP 508 and pip know it, None where it is none on MLflow."""
     try:
-        requirement = Requirement(text)
+        # the name of an archive is also the name of a package to this parser, and a file to pip
+        requirement = Requirement(f"./{text}" if _ARCHIVE.match(text) else text)
     except InvalidRequirement as problem:
         name = mentioned(text)
         if name is None:

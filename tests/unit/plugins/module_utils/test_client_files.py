@@ -70,6 +70,8 @@ def test_files_that_include_each_other_end(read):
         ("mlflow @ https://files.example.org/mlflow-3.17.2-py3-none-any.whl", ["==3.17.2"]),
         ("https://files.example.org/mlflow_skinny-3.17.2-py3-none-any.whl#sha256=aa", ["==3.17.2"]),
         ("./wheels/mlflow-3.16.0.tar.gz", ["==3.16.0"]),
+        ("mlflow-3.17.2-py3-none-any.whl[extras]", ["==3.17.2"]),
+        ("https://conda.example.org/noarch/mlflow-skinny-3.17.2-hd8ed1ab_0.conda#0123abcd", ["==3.17.2"]),
         ("mlflow @ git+https://github.com/mlflow/mlflow.git@v3.1.0", ["==3.1.0"]),
         ("-e git+https://github.com/mlflow/mlflow@v3.1.0#egg=mlflow", ["==3.1.0"]),
     ],
