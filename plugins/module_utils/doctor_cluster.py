@@ -11,6 +11,7 @@ from ansible_collections.mlops.platform.plugins.module_utils import cluster_trou
 from ansible_collections.mlops.platform.plugins.module_utils.cluster import ClusterError
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_api import namespaced
 from ansible_collections.mlops.platform.plugins.module_utils.doctor import UP, Check, NotApplicable, NotChecked, error, warning
+from ansible_collections.mlops.platform.plugins.module_utils.doctor_clients import client_pins
 
 OURS = "app.kubernetes.io/part-of=mlops"
 # what the API is asked for: path, and whether only objects of the platform are wanted
@@ -171,6 +172,7 @@ CHECKS = [
     Check("host", "host", elsewhere("the nodes are hosts of the cluster: their disks, clocks and firewalls are its owner's"), "cluster"),
     Check("network", "network", elsewhere("names and load balancers are looked at by site.yml, which waits for them"), "cluster"),
     Check("database", "database", elsewhere("the doctor opens no way into the cluster: make verify uses each account"), "cluster"),
+    Check("client-pins", "mlflow", client_pins, "cluster"),
     Check("mlflow", "mlflow", elsewhere("the doctor opens no way into the cluster: make verify uses MLflow as a user does"), "cluster"),
     Check("backup", "backup", elsewhere("backups in a cluster are the cluster's own means (docs/backup.md)"), "cluster"),
 ]

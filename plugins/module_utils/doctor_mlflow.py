@@ -7,7 +7,9 @@ from __future__ import annotations
 import os
 import re
 
+from ansible_collections.mlops.platform.plugins.module_utils.client_rule import judge, release
 from ansible_collections.mlops.platform.plugins.module_utils.doctor import UP, Check, NotApplicable, NotChecked, error, warning
+from ansible_collections.mlops.platform.plugins.module_utils.doctor_clients import client_pins, of_version
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_look import get, output, read
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_postgresql import secret
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_tls import REACHED
@@ -208,29 +210,16 @@ def artifacts(_plan, facts):
         )
 
 
-def numbers(version):
-    """Return a version as (major, minor), or None."""
-    match = re.match(r"(\d+)\.(\d+)", version or "")
-    return (int(match.group(1)), int(match.group(2))) if match else None
-
-
 def clients(plan, facts):
-    """Clients are not newer than the server."""
+    """Clients of known versions work with the server."""
     if not plan["client_versions"]:
         raise NotApplicable("no MLflow beside Ansible, none in doctor_client_versions, and MLflow's processes write no access log")
-    server = numbers(facts["version"]["body"].strip().strip('"')) if facts["version"]["status"] == 200 else None
-    if server is None:
+    server = facts["version"]["body"].strip().strip('"') if facts["version"]["status"] == 200 else None
+    if release(server) is None:
         raise NotChecked("MLflow does not tell its version")
     for version in plan["client_versions"]:
-        found = numbers(version)
-        if found and found > server:
-            make = error if found[0] > server[0] else warning
-            yield make(
-                "client-newer",
-                f"a client has MLflow {version}, and the server {facts['version']['body'].strip()}",
-                f"pip install 'mlflow<={server[0]}.{server[1]}.*' at the client, or update the platform",
-                subject=version,
-            )
+        if release(version) is not None:
+            yield from of_version(version, judge(version, server), server)
 
 
 CHECKS = [
@@ -241,4 +230,5 @@ CHECKS = [
     Check("schemas", "mlflow", schemas),
     Check("artifacts", "mlflow", artifacts),
     Check("clients", "mlflow", clients),
+    Check("client-pins", "mlflow", client_pins),
 ]

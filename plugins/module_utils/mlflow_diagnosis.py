@@ -94,25 +94,6 @@ def is_proxy_off(error):
     return error.kind == "http" and error.status_code == 503 and "--serve-artifacts" in error.message
 
 
-def is_incompatible(client_version, server_version, has_logged_models):
-    """Return whether a client of one version cannot work with a server.
-
-    MLflow's rule: a client works with servers of its own major version or newer ones (the REST API only grows), except for endpoints that
-    came with a minor release. A 3.x client logs models through the logged-models API, which no 2.x server has. server_version may be None
-    (the server did not say): then has_logged_models, the answer of that API, decides for clients from 3 on.
-    """
-    client_major = major(client_version)
-    if server_version is not None and major(server_version) is not None:
-        return client_major > major(server_version)
-    return client_major >= 3 and has_logged_models is False
-
-
-def major(version):
-    """Return the major number of a version such as 3.17.2 or 3.18.0rc1, or None."""
-    match = re.match(r"v?(\d+)\.", f"{version}.")
-    return int(match.group(1)) if match else None
-
-
 def _refusal(step, error, connection):
     realm = error.headers.get("www-authenticate", "")
     if error.status_code == 403:

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import time
 
+from ansible_collections.mlops.platform.plugins.module_utils.client_rule import is_incompatible
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow_client import API, MlflowClient
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow_diagnosis import (
     HEALTH,
     READ,
     SERVER_INFO,
     cause_of,
-    is_incompatible,
 )
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow_http import MlflowError
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow_remedies import Diagnosis

@@ -23,6 +23,12 @@ options:
     description: Days before its end from which a certificate is a warning.
     type: int
     default: 21
+  clients:
+    description:
+      - What is known of the clients, as the role C(doctor) makes it of the result of M(mlops.platform.client_pins), which runs where the
+        files are. C(asked), whether there was anything to look at, C(failed), why it could not be, and C(findings).
+    type: dict
+    default: {}
 attributes:
   check_mode:
     support: full
@@ -74,7 +80,11 @@ from ansible_collections.mlops.platform.plugins.module_utils import doctor, doct
 from ansible_collections.mlops.platform.plugins.module_utils.cluster import ClusterError, new_module
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_api import Cluster
 
-OPTIONS = {"namespace": {"type": "str", "required": True}, "certificate_days": {"type": "int", "default": 21}}
+OPTIONS = {
+    "namespace": {"type": "str", "required": True},
+    "certificate_days": {"type": "int", "default": 21},
+    "clients": {"type": "dict", "default": {}},
+}
 
 
 def main():

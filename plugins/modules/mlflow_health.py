@@ -94,6 +94,8 @@ options:
     default: mlops-platform-health
 seealso:
   - module: mlops.platform.mlflow_info
+  - module: mlops.platform.client_pins
+    description: Holds what files pin against a server's version, with the same rule.
 """
 
 EXAMPLES = r"""
@@ -204,8 +206,8 @@ notes:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mlops.platform.plugins.module_utils.client_rule import release
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow import MlflowConnection, mlflow_argument_spec
-from ansible_collections.mlops.platform.plugins.module_utils.mlflow_diagnosis import major
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow_health import DEPTHS, LIVENESS, HealthCheck, Waiter
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow_remedies import STATUSES
 
@@ -214,7 +216,7 @@ def _problems(params):
     """Return what is wrong with the module's own options."""
     if params["wait_timeout"] < 0 or params["grace"] < 0 or params["delay"] <= 0:
         yield "wait_timeout and grace: 0 or more seconds; delay: more than 0"
-    if params["client_version"] and major(params["client_version"]) is None:
+    if params["client_version"] and release(params["client_version"]) is None:
         yield f"client_version: {params['client_version']!r} is not a version such as 3.17.2"
     if params["client_version"] and params["depth"] == LIVENESS:
         yield "client_version: needs depth database or roundtrip"

@@ -41,6 +41,7 @@ PLAN = {
     "backup_hours": 26,
     "backup_days": 7,
     "client_versions": ["3.17.2"],
+    "clients": {"asked": True, "failed": "", "findings": []},
 }
 NOW, DAY = 1_800_000_000.0, 86400
 PRIVATE = {"mode": 0o700, "owner": "mlops", "group": "mlops", "size": 1, "kind": "directory"}

@@ -1,4 +1,4 @@
-"""The parts of the documentation that are written from the code: tables variables, modules, health causes, ports and metrics.
+"""The parts of the documentation that are written from the code: tables of variables, modules, health causes, ports, metrics, measurements.
 
     .venv/bin/python tests/lib/generated.py      writes them anew; tests/unit/test_docs.py holds them against the code
 
@@ -13,6 +13,10 @@ import sys
 from pathlib import Path
 
 import yaml
+
+# as a program it finds its neighbours only so
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lib import compatibility
 
 ROOT = Path(__file__).resolve().parents[2]
 PART = re.compile(r"(<!-- generated: (?P<name>[\w ]+) -->\n)(?P<text>.*?)(<!-- end -->)", re.DOTALL)
@@ -124,6 +128,7 @@ def part(name):
     """Return the text of the generated part `name`. Raises KeyError for a name that is none."""
     kind, _unused, argument = name.partition(" ")
     kinds = {"variables": variables, "plugins": plugins}
+    kinds["compatibility"] = lambda argument: table(*compatibility.TABLES[argument]())
     kinds.update(causes=lambda _argument: causes(), ports=lambda _argument: ports(), metrics=metrics)
     return kinds[kind](argument)
 

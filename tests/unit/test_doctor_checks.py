@@ -155,6 +155,36 @@ def test_findings_of_preflight_are_told():
     assert [one["id"] for one in report["findings"]] == ["host-unfit"]
 
 
+@pytest.mark.parametrize(
+    "versions, found",
+    [
+        (["3.17.9", "3.0.0"], []),
+        (["3.18.0"], [("client-newer", "warning", "pip install 'mlflow<3.18' at the client")]),
+        (["4.0.0"], [("client-newer", "error", "pip install 'mlflow<4' at the client")]),
+        (["whatever"], []),
+    ],
+)
+def test_versions_of_clients_are_held_against_the_servers(versions, found):
+    report = examine(plan={**PLAN, "client_versions": versions})
+    assert [(one["id"], one["severity"], one["remedy"].partition(", or")[0]) for one in report["findings"]] == found
+
+
+@pytest.mark.parametrize(
+    "clients, state, reason",
+    [
+        ({}, "not applicable", "doctor_client_pins"),
+        ({"asked": False, "failed": "", "findings": []}, "not applicable", "doctor_client_pins"),
+        ({"asked": True, "failed": "no packaging", "findings": []}, "not checked", "no packaging"),
+        ({"asked": True, "failed": "", "findings": [doctor.error("client-pin-fails", "x", "y")]}, "found", ""),
+    ],
+)
+def test_findings_of_the_files_that_pin_clients_are_told(clients, state, reason):
+    report = examine(plan={**PLAN, "clients": clients})
+    line = next(one for one in report["checks"] if one["check"] == "client-pins")
+    assert line["state"] == state and reason in line["reason"]
+    assert [one["id"] for one in report["findings"]] == ["client-pin-fails"] * (state == "found")
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_backups_that_nobody_asked_for_are_no_finding(wanted):
     facts = changed(FACTS, ["backup", "metrics"], {})

@@ -45,14 +45,22 @@ class Api:
         return {"items": found}
 
 
-def examine(**lists):
+def examine(clients=None, **lists):
     api = Api({**copy.deepcopy(HEALTHY), **lists})
     looks = {"cluster": lambda plan: doctor_cluster.look(api, "mlops")}
-    return doctor.examine({"certificate_days": 21}, looks, doctor_cluster.CHECKS, doctor_cluster.CAUSES)
+    return doctor.examine({"certificate_days": 21, "clients": clients or {}}, looks, doctor_cluster.CHECKS, doctor_cluster.CAUSES)
 
 
 def waiting(reason):
     return [named("mlflow-1", {"containerStatuses": [{"name": "mlflow", "restartCount": 4, "state": {"waiting": {"reason": reason}}}]})]
+
+
+def test_findings_of_clients_are_told():
+    found = doctor.warning("client-pin-open", "mlflow>=2 admits", "change it", "mlflow>=2", "requirements.txt:1")
+    report = examine({"asked": True, "failed": "", "findings": [found]})
+    assert [(one["id"], one["layer"], one["subject"]) for one in report["findings"]] == [
+        ("client-pin-open", "mlflow", "requirements.txt:1")
+    ]
 
 
 def test_a_healthy_platform_has_none():

@@ -24,6 +24,12 @@ def well_known_password(platform, plan):
         platform.http(login=("admin", known)).json("PATCH", path, back)
 
 
+@fault("client-pin-open/requirements.txt:1")
+def client_without_a_version(platform, plan):
+    found = {"id": "client-pin-open", "severity": "warning", "subject": "requirements.txt:1", "what": "x", "said": "mlflow", "remedy": "y"}
+    yield {"clients": {"asked": True, "failed": "", "findings": [{**found, "because": []}]}}
+
+
 @fault("client-newer")
 def client_of_the_next_generation(platform, plan):
     yield {"client_versions": ["99.0.0"]}

@@ -18,7 +18,6 @@ from ansible_collections.mlops.platform.plugins.module_utils.mlflow_diagnosis im
     WRITE,
     artifact_cause,
     cause_of,
-    is_incompatible,
     is_proxy_off,
 )
 from ansible_collections.mlops.platform.plugins.module_utils.mlflow_health import logged_models_api
@@ -206,24 +205,6 @@ def test_every_remedy_can_be_written_and_every_cause_has_a_status():
 def test_remedies_differ_by_cause():
     remedies = [remedy for dummy, dummy, remedy in CAUSES.values()]
     assert len(set(remedies)) == len(remedies)
-
-
-@pytest.mark.parametrize(
-    ("client", "server", "logged_models", "incompatible"),
-    [
-        ("3.17.2", "2.22.0", None, True),
-        ("3.17.2", "3.0.0", None, False),
-        ("2.22.0", "3.17.2", None, False),
-        ("3.18.0rc1", "3.17.2", None, False),
-        ("4.0.0", "3.17.2", None, True),
-        ("3.17.2", None, False, True),
-        ("3.17.2", None, True, False),
-        ("3.17.2", None, None, False),
-        ("2.22.0", None, False, False),
-    ],
-)
-def test_compatibility_rule(client, server, logged_models, incompatible):
-    assert is_incompatible(client, server, logged_models) is incompatible
 
 
 LOGGED_MODEL_ABSENT = (
