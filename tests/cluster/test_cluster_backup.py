@@ -20,6 +20,9 @@ from lib.platform_proc import wait_until
 from lib.render_preflight import rules
 from lib.s3_buckets import bodies
 
+# with the platform's installation, the three that prove the most take eleven minutes
+pytestmark = LONG
+
 BUCKET, OBJECT = "mlflow-artifacts", "artifacts/0/backup/history"
 VARIABLES = {
     "backup_key": KEY,
@@ -133,7 +136,6 @@ def schedules(platform):
     return []
 
 
-@LONG
 def test_the_schedule_is_kept_run_suspended_and_removed(backed, marked):
     extra = {**backed.tenant, "mlops_backup": True}
     assert backed.run(check=True, diff=True, extra=extra).ok().changed
@@ -163,7 +165,6 @@ def test_the_schedule_is_kept_run_suspended_and_removed(backed, marked):
     assert backed.cluster.core.read_namespaced_persistent_volume_claim("mlops-backup", backed.namespace)
 
 
-@LONG
 def test_the_second_says_who_has_the_lock(backed, marked):
     with backed.database("postgres") as cursor:
         cursor.execute("SET application_name = 'mlops_backup: restore in a-pod'")
@@ -181,7 +182,6 @@ def place(platform):
     return path
 
 
-@LONG
 def test_what_cannot_be_restored_is_refused_before_anything_is_touched(backed, marked):
     before = backed.lives()
     explained(restored(backed, backup_key="ff" * 32), "give the one that it was taken with")
@@ -201,7 +201,6 @@ def test_what_cannot_be_restored_is_refused_before_anything_is_touched(backed, m
     assert backed.lives() == before and backed.answers()
 
 
-@LONG
 @pytest.mark.parametrize(
     "task", ["Wait for the end of mlops-backup-restore", "MLflow, so that nothing is acknowledged", "Restore databases and objects"]
 )
