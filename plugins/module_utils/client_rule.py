@@ -13,7 +13,7 @@ import re
 # LIMITED: it logs and reads runs, artifacts and models; what only the newer side has, or no longer has, fails alone
 WORKS, LIMITED, FAILS = "works", "limited", "fails"
 # The oldest major version of a client for which servers of a major version still have everything, where it is not all older ones.
-OLDEST = {}
+OLDEST = {2: 2}
 
 
 def release(version):

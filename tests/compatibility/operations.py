@@ -185,6 +185,8 @@ OPERATIONS = {
 def words(problem):
     """Return the client's own words without what differs from run to run."""
     text = " ".join(str(problem).split()) or type(problem).__name__
+    # of a request that was tried again and again the last reason tells
+    text = re.sub(r"Max retries exceeded with url: \S+ \(Caused by (.*)\)", r"Max retries exceeded: \1", text)
     text = re.sub(r"https?://127\.0\.0\.1:\d+|127\.0\.0\.1:\d+|host='127\.0\.0\.1', port=\d+", "SERVER", text)
     text = re.sub(r"\b(?:[mr]-)?[0-9a-f]{32}\b|compatibility-[0-9a-f]{8}", "ID", text)
     text = re.sub(r"0x[0-9a-f]{6,}", "0x", re.sub(re.escape(tempfile.gettempdir()) + r"[^\s'\"]*", "FILE", text))

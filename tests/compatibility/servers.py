@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -21,6 +22,8 @@ VERSIONS = {
     "2.9.2": ("3.11", "3.10", "3.9"),
     "1.28.0": ("3.10", "3.9", "3.8"),
 }
+# what their own requirements should say and do not: newer releases have no longer what they use
+BESIDE = {"2.22.5": ["sqlalchemy<2.1", "opentelemetry-sdk<1.34"], "2.9.2": ["sqlalchemy<2.1"]}
 # below the ports that the kernel gives away by itself
 PORTS = range(21000, 32000)
 # what all processes of a measurement get; nothing of a user's own settings
@@ -56,8 +59,8 @@ def environment(version, cache, say):
         shutil.rmtree(home, ignore_errors=True)
         subprocess.run([python, "-m", "venv", str(home)], check=True)
         # a compiled file for every module that nobody imports would double the time
-        command = [str(home / "bin/python"), "-m", "pip", "install", "--quiet", "--no-compile", "--no-input", f"mlflow=={version}"]
-        subprocess.run(command, check=True)
+        command = [str(home / "bin/python"), "-m", "pip", "install", "--quiet", "--no-compile", "--no-input"]
+        subprocess.run([*command, f"mlflow=={version}", *BESIDE.get(version, [])], check=True)
         (home / ".complete").touch()
     return number, home
 
@@ -69,8 +72,8 @@ def variables(home, directory, **more):
 
 
 def free_port():
-    """Return a port of loopback that nobody listens on."""
-    for port in PORTS:
+    """Return a port of loopback that nobody listens on. Any of them: a server needs a while until it holds its own, and others look too."""
+    for port in random.sample(PORTS, len(PORTS)):
         with socket.socket() as link:
             try:
                 link.bind(("127.0.0.1", port))
@@ -90,21 +93,31 @@ def end(process):
     process.wait()
 
 
-def answers(uri):
-    """Return whether a server is up."""
+def answer(uri, path):
+    """Return the body of an answer, None where there is none."""
     try:
-        with urllib.request.urlopen(f"{uri}/health", timeout=5) as answer:  # noqa: S310  # loopback
-            return answer.status == 200
+        with urllib.request.urlopen(f"{uri}{path}", timeout=5) as response:  # noqa: S310  # loopback
+            return response.read().decode().strip()
     except OSError:
+        return None
+
+
+def is_up(uri, version):
+    """Return whether a server answers. Raises RuntimeError where it is another one."""
+    if answer(uri, "/health") is None:
         return False
+    found = answer(uri, "/version")
+    if found != version:
+        raise RuntimeError(f"at {uri} is MLflow {found} instead of {version}")
+    return True
 
 
 @contextlib.contextmanager
-def serving(home, directory):
+def serving(version, home, directory):
     """Run a server of the environment `home` on SQLite, with its artifacts behind its proxy; yield its URI."""
     port = free_port()
     command = [
-        str(home / "bin/python"), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        str(home / "bin/mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--backend-store-uri", f"sqlite:///{directory}/mlflow.db", "--serve-artifacts",
         "--artifacts-destination", f"{directory}/artifacts", "--default-artifact-root", "mlflow-artifacts:/",
     ]  # fmt: skip
@@ -115,7 +128,7 @@ def serving(home, directory):
         )
     try:
         until = time.monotonic() + START_SECONDS
-        while not answers(f"http://127.0.0.1:{port}"):
+        while not is_up(f"http://127.0.0.1:{port}", version):
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"the server does not start:\n{log.read_text(errors='replace')[-3000:]}")
             time.sleep(0.5)

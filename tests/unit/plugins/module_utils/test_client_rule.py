@@ -34,6 +34,10 @@ def test_versions_are_read(text, expected):
         ("3.17.2", "2.22.0", FAILS),
         ("4.0.0", "3.17.2", FAILS),
         ("2.22.0", "3.17.2", WORKS),
+        ("1.28.0", "3.17.2", LIMITED),
+        ("1.28.0", "4.0.0", LIMITED),
+        ("1.28.0", "2.9.2", LIMITED),
+        ("1.28.0", "1.30.0", WORKS),
     ],
 )
 def test_the_rule(client, server, verdict):
