@@ -40,10 +40,13 @@ class Forwarder:
         with contextlib.suppress(OSError):
             connection.close(timeout=1)
 
-    def run(self):
-        """Serve until it is over."""
+    def heed(self):
+        """Take signals from now on. Before anybody knows of this process: SIGUSR1 would end it."""
         signal.signal(signal.SIGTERM, lambda *_unused: self._over.set())
         signal.signal(signal.SIGUSR1, lambda *_unused: self._touch())
+
+    def run(self):
+        """Serve until it is over."""
         self._listener.settimeout(1)
         while not self._over.is_set():
             try:

@@ -155,6 +155,7 @@ def _serve(params, state, writing):
         raise ClusterError("another process has just started the same forward", "run again")
     forwarder = Forwarder(target, params["idle_seconds"], state.log)
     forwarder.try_out(params["timeout"])
+    forwarder.heed()
     notes = {"host": "127.0.0.1", "port": forwarder.port, "pid": os.getpid()}
     state.note(notes)
     _report(writing, notes)

@@ -194,3 +194,30 @@ def test_a_process_that_cannot_start_says_why(place, api):
     while state.running() and time.monotonic() < until:
         time.sleep(0.05)
     assert state.running() is None
+
+
+def test_whoever_finds_a_forward_does_not_end_it(place, api, monkeypatch):
+    """As soon as its notes are there, another run may announce a connection: with a signal that ends a process which heeds none."""
+    params = {
+        **PARAMS,
+        **api.params,
+        "namespace": "ns",
+        "service": None,
+        "pod": "a",
+        "port": 8080,
+        "direct": "",
+        "timeout": 5,
+        "idle_seconds": 30,
+    }
+    api.answers[f"{CORE}/pods/a"] = pod("a")
+    state, note = cluster_forward_start.state_of(params), State.note
+
+    def note_and_be_found(self, values):
+        note(self, values)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    monkeypatch.setattr(cluster_forward_start.Forwarder, "try_out", lambda *_unused: None)
+    monkeypatch.setattr(State, "note", note_and_be_found)
+    found = cluster_forward_start.start(params, state)
+    assert state.running() == found
+    assert state.stop()
