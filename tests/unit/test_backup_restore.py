@@ -12,7 +12,7 @@ from lib.backup_program import LOST, Bucket, complete, settings
 from mlops_backup import audit, base_manifest, metrics, recovery, rows, state
 from mlops_backup.catalog import Catalog
 from mlops_backup.cipher import Key
-from mlops_backup.objects_restore import run
+from mlops_backup.objects_restore import newer, run
 from mlops_backup.problems import BackupError
 from mlops_backup.store import Directory
 from mlops_backup.vault import Vault
@@ -60,6 +60,14 @@ def test_a_bucket_that_is_there_is_read_and_left_alone(make, source):
     counts = run(catalog, NAME, source.end, 2)
     assert (counts["written"], counts["checked"], counts["changed"]) == (0, 3, False)
     assert source.entries == before
+
+
+def test_what_came_since_the_backup_is_counted_by_versions(make, source):
+    catalog = make()
+    assert newer(catalog, NAME, source.end) == 0
+    source.put("a", b"three")
+    source.put("b", b"one")
+    assert newer(catalog, NAME, source.end) == 2
 
 
 def test_names_without_content_are_written_anew_with_their_history(make, source):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 
-from ansible_collections.mlops.platform.plugins.module_utils.s3_history import history
-
 from mlops_backup import database, drill_dump, metrics, objects_restore, recovery, rows, wal
 from mlops_backup.catalog import Catalog, moment
 from mlops_backup.lock import alone
@@ -57,9 +55,7 @@ def _drill(settings, found):
     folder.mkdir(mode=0o700)
     # What a loss right now would cost, before anything is done for the drill.
     rpo = time.time() - _reached(settings, catalog, manifest)
-    records = list(catalog.objects(found["backup"]))
-    copied = {(record["key"], record["version"]) for record in records}
-    newer = sum((entry.key, entry.version) not in copied for entries in history(*settings.s3()).values() for entry in entries)
+    newer = objects_restore.newer(catalog, found["backup"], settings.s3())
     rpo_objects = time.time() - moment(manifest["point"]["time"]).timestamp() if newer else 0
     before = rows.snapshot(settings)
     _bring(settings)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import time
 
-from ansible_collections.mlops.platform.plugins.module_utils.s3_history import history
-
 from mlops_backup import database, dumps, objects_restore, rows
 from mlops_backup.catalog import moment
 from mlops_backup.drill_bucket import DrillBucket
@@ -29,8 +27,7 @@ def rehearse(settings, catalog, manifest):
     # what a loss right now would cost, before anything is done for the drill
     age = time.time() - moment(manifest["point"]["time"]).timestamp()
     rpo = age if rows.different(wanted, rows.totals(rows.snapshot(settings))) else 0
-    copied = {(one["key"], one["version"]) for one in catalog.objects(name)}
-    newer = sum((entry.key, entry.version) not in copied for entries in history(*settings.s3()).values() for entry in entries)
+    newer = objects_restore.newer(catalog, name, settings.s3())
     began = time.monotonic()
     with PodServer(settings, settings.data / "backup" / "drill") as server, DrillBucket(settings) as bucket:
         _load(settings, catalog.vault, manifest, server)

@@ -16,6 +16,12 @@ from mlops_backup.objects import CONTEXT, digest
 from mlops_backup.problems import BackupError
 
 
+def newer(catalog, name, target):
+    """Return how many versions the bucket `target` (connection, name) has, and the backup `name` has not. Raises S3Error, BackupError."""
+    copied = {(record["key"], record["version"]) for record in catalog.objects(name)}
+    return sum((entry.key, entry.version) not in copied for entries in history(*target).values() for entry in entries)
+
+
 class Body:
     """The content of an answer, as botocore's body is read."""
 
