@@ -1,4 +1,4 @@
-"""Secrets are rotated by their names: they and no others."""
+"""Secrets are rotated by their names, they and no others; a rotation that is killed ends in the runs after it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import pytest
 from botocore.exceptions import ClientError
 from lib.long_tests import LONG
 from lib.platform_clients import postgresql, s3
+from lib.platform_interrupt import kill_in
+from lib.platform_journal import missing, write
 from lib.platform_secrets import given_secrets
 
 NAMED = {"rotate_secrets": ["postgresql_mlflow_password", "object_store_mlflow_keys"]}
@@ -28,13 +30,28 @@ def logins(platform):
         return [name for (name,) in cursor.fetchall()]
 
 
+def mlflows(platform, secrets):
+    """Return a client of the object store with MLflow's keys that are in `secrets`."""
+    pair = {f"{kind}_key": secrets[f"object_store_mlflow_{kind}_key"] for kind in ("access", "secret")}
+    return s3({**platform.connections["s3"], **pair})
+
+
+def refused(platform, secrets):
+    """Assert that what is in `secrets` of FILES opens nothing any more."""
+    with (
+        pytest.raises(psycopg2.OperationalError, match="password authentication failed"),
+        postgresql(platform.variables["postgresql_port"], "mlflow", secrets["postgresql_mlflow_password"], "mlflow"),
+    ):
+        pass
+    with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+        mlflows(platform, secrets).list_objects_v2(Bucket="mlflow-artifacts")
+
+
 @LONG
 def test_what_is_named_is_rotated_and_nothing_else(generated):
     platform = generated
     run, before = platform.new_run("rotated by name"), platform.secrets()
-    connection = dict(platform.connections["s3"])
-    old = s3({**connection, "access_key": before["object_store_mlflow_access_key"], "secret_key": before["object_store_mlflow_secret_key"]})
-    assert old.list_objects_v2(Bucket="mlflow-artifacts")["IsTruncated"] in (True, False)
+    assert mlflows(platform, before).list_objects_v2(Bucket="mlflow-artifacts")["IsTruncated"] in (True, False)
     predicted = platform.run("playbooks/rotate.yml", check=True, extra=NAMED).ok()
     assert "would rotate: postgresql_mlflow_password, object_store_mlflow_keys" in predicted.output
     assert platform.secrets() == before
@@ -43,17 +60,48 @@ def test_what_is_named_is_rotated_and_nothing_else(generated):
     after = platform.secrets()
     assert {name for name in before if before[name] != after[name]} == FILES
     assert "PostgreSQL: the old password of mlflow" in done.output and "the object store: the old keys of MLflow" in done.output
-    with (
-        pytest.raises(psycopg2.OperationalError, match="password authentication failed"),
-        postgresql(platform.variables["postgresql_port"], "mlflow", before["postgresql_mlflow_password"], "mlflow"),
-    ):
-        pass
-    with pytest.raises(ClientError, match="InvalidAccessKeyId"):
-        old.list_objects_v2(Bucket="mlflow-artifacts")
+    refused(platform, before)
     with platform.database("mlflow", user="mlflow") as cursor:
         cursor.execute("SELECT count(*) FROM runs WHERE run_uuid = %s", (run,))
         assert cursor.fetchone() == (1,)
     assert platform.s3(mlflow=True).list_objects_v2(Bucket="mlflow-artifacts")["IsTruncated"] in (True, False)
     assert not [name for name in FILES if before[name] in done.output or after[name] in done.output]
     assert logins(platform) == []
+    platform.run().unchanged()
+
+
+@LONG
+@pytest.mark.parametrize(
+    "task, goes_on",
+    [
+        # the end of the first play: everybody has moved to what is written down nowhere else
+        ("Give what was generated", set()),
+        # of the second: the first of the new values is in its place, the others are not
+        ("Make the accounts and their databases", {"postgresql_mlflow_password"}),
+    ],
+    ids=["before the second play", "in the second play"],
+)
+def test_one_that_is_killed_goes_back_or_on_and_ends_in_the_next_one(generated, task, goes_on):
+    platform = generated
+    before, kept = platform.secrets(), [write(platform.http(), "before", b"before")]
+    kill_in(platform, task, after=0.2, playbook="playbooks/rotate.yml", extra=NAMED)
+    left = platform.secrets()
+    assert {name for name in before if left[name] != before[name]} == goes_on
+    assert "mlflow_rotating" in logins(platform)
+
+    platform.run().ok()
+    assert platform.secrets() == left
+    platform.wait_until_up()
+    kept.append(write(platform.http(), "between", b"between"))
+    with platform.database("mlflow", user="mlflow") as cursor:
+        cursor.execute("SELECT count(*) FROM runs WHERE run_uuid = %s", (kept[1]["id"],))
+        assert cursor.fetchone() == (1,)
+
+    platform.run("playbooks/rotate.yml", extra=NAMED).ok()
+    after = platform.secrets()
+    assert {name for name in after if after[name] not in (left[name], before[name])} == FILES
+    refused(platform, before)
+    refused(platform, left)
+    assert logins(platform) == []
+    assert missing(platform, kept) == []
     platform.run().unchanged()

@@ -19,6 +19,7 @@ ORDER = (
     "test_cluster_rollout.py",
     "test_cluster_recovery.py",
     "test_cluster_secrets.py",
+    "test_cluster_rotate.py",
     "test_cluster_access.py",
     # loses both volumes, and restores them
     "test_cluster_backup.py",
@@ -34,6 +35,7 @@ ORDER = (
 # whole runs under load; with them CI would take longer than the hour and a half that it has
 LONG_FILES = {
     "test_cluster_rollout.py",
+    "test_cluster_rotate.py",
     "test_cluster_access.py",
     "test_cluster_migration.py",
     "test_cluster_split.py",

@@ -14,12 +14,12 @@ FIRST_INSTALLATION = (
 )
 
 
-def kill_in(platform, task, after=0.7, until=None):
-    """Start site.yml and kill it `after` seconds after a task has begun whose name contains `task`, or as soon as `until()` is true.
+def kill_in(platform, task, after=0.7, until=None, playbook="site.yml", **options):
+    """Start a playbook and kill it `after` seconds after a task has begun whose name contains `task`, or as soon as `until()` is true.
 
-    Raises AssertionError when no task has such a name.
+    `options` are those of lib.platform_run.start(). Raises AssertionError when no task has such a name.
     """
-    run = platform.start()
+    run = platform.start(playbook, **options)
     reached = run.wait_for_task(task)
     if until is None:
         time.sleep(after)

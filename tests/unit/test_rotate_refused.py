@@ -17,6 +17,11 @@ spec.loader.exec_module(program)
 NOTHING = {"postgresql": {"logins": []}, "s3": {"keys": []}, "mlflow": {"password": ""}, "scraper": {"password": ""}}
 
 
+def mlflow(url, seconds, processes=1):
+    """Return the part of a request about MLflow, all of whose processes are at `url`."""
+    return {"urls": [url] * processes, "ca": "", "username": "admin", "password": "old", "seconds": seconds}
+
+
 @pytest.fixture
 def server():
     """A server that gives `answers` one after the other, the last one for ever; `asked` has the logins."""
@@ -41,9 +46,15 @@ def server():
 def test_a_login_that_is_remembered_for_a_moment_is_waited_for(server):
     server.answers = [200, 401]
     verified = []
-    program.verify({**NOTHING, "mlflow": {"url": server.url, "username": "admin", "password": "old", "seconds": 30}}, verified)
+    program.verify({**NOTHING, "mlflow": mlflow(server.url, 30)}, verified)
     assert verified == ["MLflow: the old password of admin"]
     assert server.asked == ["admin:old"] * 2
+
+
+def test_each_process_is_asked(server):
+    server.answers = [401, 200, 401]
+    program.verify({**NOTHING, "mlflow": mlflow(server.url, 30, 2)}, [])
+    assert len(server.asked) == 3
 
 
 @pytest.mark.parametrize("answer", [200, 500])
@@ -51,7 +62,7 @@ def test_one_that_is_not_refused_is_told(server, answer):
     server.answers = [answer]
     verified = []
     with pytest.raises(program.VerificationError, match=f"MLflow answers {answer} to the old password of admin"):
-        program.verify({**NOTHING, "mlflow": {"url": server.url, "username": "admin", "password": "old", "seconds": 0}}, verified)
+        program.verify({**NOTHING, "mlflow": mlflow(server.url, 0)}, verified)
     assert verified == []
 
 
@@ -61,4 +72,4 @@ def test_a_server_that_does_not_answer_proves_nothing():
         port = closed.getsockname()[1]
         login = {"username": "mlflow", "database": "mlflow", "password": "old"}
         with pytest.raises(program.VerificationError, match="answers to the old password of mlflow"):
-            program.verify({**NOTHING, "postgresql": {"host": "127.0.0.1", "port": port, "logins": [login]}}, [])
+            program.verify({**NOTHING, "postgresql": {"host": "127.0.0.1", "port": port, "sslmode": "prefer", "logins": [login]}}, [])

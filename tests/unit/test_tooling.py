@@ -24,6 +24,8 @@ GIVEN = {
     "mlflow_admin_password",
     "postgresql_superuser_password",
     "postgresql_account_passwords",
+    "mlflow_certificate_renewed",
+    "object_store_certificate_renewed",
     *(f"object_store_{owner}_{kind}_key" for owner in ("admin", "mlflow") for kind in ("access", "secret")),
 }
 SKIPPED = {".git", ".venv", ".cache", ".ansible", ".pytest_cache", ".ruff_cache", "__pycache__", "output", "ansible_collections"}

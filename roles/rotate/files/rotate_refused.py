@@ -2,9 +2,10 @@
 
 Reads one JSON object from standard input, so that no secret is on a command line:
 
-    postgresql {host, port, logins [{username, database, password}]}
+    postgresql {host, port, sslmode, logins [{username, database, password}]}
     s3 {endpoint_url, region, bucket, keys [{name, access_key, secret_key}]}
-    mlflow {url, username, password ("": not rotated), seconds: for how long the old one may still be remembered}
+    mlflow {urls: of each process, ca: a file or "", username, password ("": not rotated), seconds: for how long the old one may still be
+            remembered}
     scraper {url, password ("": not rotated)}
 
 Prints one JSON object: {"verified": [...], "problem": null or a line}. Exit code 1 where an old secret opens something, or where what it
@@ -16,6 +17,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import ssl
 import sys
 import time
 import urllib.parse
@@ -43,6 +45,7 @@ def postgresql(request, verified):
                 user=name,
                 password=login["password"],
                 dbname=login["database"],
+                sslmode=request["sslmode"],
                 connect_timeout=10,
                 application_name="mlops-verify",
             ).close()
@@ -75,12 +78,19 @@ def s3(request, verified):
             raise VerificationError(f"the object store still accepts the old keys of {pair['name']}. Run site.yml, then rotate them again")
 
 
-def status(url, username, password):
-    """Return the HTTP status of a GET with basic authentication. Raises OSError where nothing answers."""
+def status(url, username, password, ca=""):
+    """Return the HTTP status of a GET with basic authentication; `ca` vouches for HTTPS. Raises OSError where nothing answers."""
     words = base64.b64encode(f"{username}:{password}".encode()).decode()
     parts = urllib.parse.urlsplit(url)
-    # plain HTTP on loopback, past any proxy
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    # on loopback, past any proxy
+    if parts.scheme == "https":
+        context = ssl.create_default_context(cafile=ca or None)
+        if not ca:
+            # one that users gave names its public address, and not this way through the API server
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=30, context=context)
+    else:
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
     try:
         connection.request("GET", f"{parts.path}?{parts.query}", headers={"Authorization": f"Basic {words}"})
         return connection.getresponse().status
@@ -88,13 +98,14 @@ def status(url, username, password):
         connection.close()
 
 
-def login(what, url, username, password, seconds, verified):
-    """Ask with the old password until it is refused, for `seconds`. Raises VerificationError and OSError."""
+def login(what, urls, username, password, seconds, verified, ca=""):
+    """Ask with the old password at each of `urls` until it is refused, for `seconds`. Raises VerificationError and OSError."""
     deadline = time.monotonic() + seconds
-    while (code := status(url, username, password)) != 401:
-        if time.monotonic() > deadline:
-            raise VerificationError(f"{what} answers {code} to the old password of {username} after {seconds} s, and not 401")
-        time.sleep(1)
+    for url in urls:
+        while (code := status(url, username, password, ca)) != 401:
+            if time.monotonic() > deadline:
+                raise VerificationError(f"{what} answers {code} to the old password of {username} after {seconds} s, and not 401")
+            time.sleep(1)
     verified.append(f"{what}: the old password of {username}")
 
 
@@ -104,11 +115,11 @@ def verify(request, verified):
     s3(request["s3"], verified)
     mlflow, scraper = request["mlflow"], request["scraper"]
     if mlflow["password"]:
-        url = f"{mlflow['url']}/api/2.0/mlflow/experiments/search?max_results=1"
-        login("MLflow", url, mlflow["username"], mlflow["password"], mlflow["seconds"], verified)
+        urls = [f"{url}/api/2.0/mlflow/experiments/search?max_results=1" for url in mlflow["urls"]]
+        login("MLflow", urls, mlflow["username"], mlflow["password"], mlflow["seconds"], verified, mlflow["ca"])
     if scraper["password"]:
         # Traefik takes a changed file within seconds
-        login("the entry point", scraper["url"], "metrics", scraper["password"], 10, verified)
+        login("the entry point", [scraper["url"]], "metrics", scraper["password"], 10, verified)
 
 
 def main():
