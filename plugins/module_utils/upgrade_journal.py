@@ -3,7 +3,7 @@
 """The journal of an upgrade, and who works at it: two files in `upgrade` below the data directory.
 
 The journal says what a run that was killed has left. The record of the holder says whose turn it is: tasks are processes of their own, so
-no lock of the kernel's lasts from one to the next.
+no lock of the kernel's lasts from one to the next. upgrade_journal_cluster.py keeps the same in a cluster.
 """
 
 from __future__ import annotations
@@ -22,6 +22,14 @@ DIRECTORY = "upgrade"
 STATES = ("preparing", "stopped", "migrating", "starting", "verifying", "done", "returning", "returned")
 # states in which the platform is neither of before nor of after
 PENDING = ("stopped", "migrating", "starting", "verifying", "returning")
+# the options of both modules, beside the place of the journal
+OPTIONS = {
+    "state": {"type": "str", "choices": ["claimed", "recorded", "released"], "required": True},
+    "run": {"type": "dict", "required": True},
+    "over": {"type": "dict", "default": {}},
+    "entry": {"type": "dict", "default": {}},
+    "anew": {"type": "bool", "default": False},
+}
 
 
 class Lost(Exception):
@@ -129,12 +137,44 @@ def release(data_dir, holder):
         os.unlink(place(data_dir, "holder.json"))
 
 
-def record(data_dir, holder, entry, anew=False):
-    """Add `entry` to the journal, or begin it `anew` with it; return the journal. Raises Lost, OSError and ValueError."""
+def grown(before, entry, anew=False):
+    """Return the journal that becomes of `before` with `entry`, or of nothing where it begins `anew`. Raises ValueError."""
     if entry.get("state") not in STATES:
         raise ValueError(f"no state of an upgrade: {entry.get('state')!r}")
+    return {"since": now(), **({} if anew else before), **entry, "updated": now()}
+
+
+def record(data_dir, holder, entry, anew=False):
+    """Add `entry` to the journal, or begin it `anew` with it; return the journal. Raises Lost, OSError and ValueError."""
+    # what is no entry is told to anybody
+    grown({}, entry)
     with turn(data_dir, holder):
-        before = {} if anew else read(data_dir) or {}
-        journal = {"since": now(), **before, **entry, "updated": now()}
+        journal = grown(read(data_dir) or {}, entry, anew)
         write(data_dir, journal)
     return journal
+
+
+def act(ways, place, given, check=False):
+    """Do what the options in `given` ask for at `place`; return the module's result.
+
+    `ways`: this module, or upgrade_journal_cluster; `check`: change nothing. Raises Lost, OSError, ValueError and what `ways` raises.
+    """
+    other = None
+    if not check:
+        if given["state"] == "claimed":
+            other = ways.claim(place, given["run"], given["over"])
+        if given["state"] == "recorded" or given["entry"]:
+            ways.record(place, given["run"], given["entry"], given["anew"])
+        if given["state"] == "released":
+            ways.release(place, given["run"])
+    return {
+        "changed": not other and bool(given["entry"]),
+        "held_by": other or {},
+        "holder": words(other) if other else "",
+        "journal": ways.read(place) or {},
+    }
+
+
+def lost(error):
+    """Return the message of a module where it is not, or not any more, the turn of its run."""
+    return f"this run does not upgrade any more: {error} does. Nothing more is done here"

@@ -55,6 +55,7 @@ attributes:
 extends_documentation_fragment:
   - mlops.platform.attributes
 seealso:
+  - module: mlops.platform.cluster_upgrade
   - plugin: mlops.platform.controller_run
     plugin_type: lookup
 """
@@ -97,44 +98,19 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mlops.platform.plugins.module_utils import upgrade_journal
 
 
-def act(given):
-    """Do what the options ask for; return the run whose turn it is, where ours was wanted, or None. Raises Lost, OSError and ValueError."""
-    if given["state"] == "claimed":
-        return upgrade_journal.claim(given["data_dir"], given["run"], given["over"])
-    if given["state"] == "recorded" or given["entry"]:
-        upgrade_journal.record(given["data_dir"], given["run"], given["entry"], given["anew"])
-    if given["state"] == "released":
-        upgrade_journal.release(given["data_dir"], given["run"])
-    return None
-
-
 def main():
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={
-            "data_dir": {"type": "path", "required": True},
-            "state": {"type": "str", "choices": ["claimed", "recorded", "released"], "required": True},
-            "run": {"type": "dict", "required": True},
-            "over": {"type": "dict", "default": {}},
-            "entry": {"type": "dict", "default": {}},
-            "anew": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
+        argument_spec={"data_dir": {"type": "path", "required": True}, **upgrade_journal.OPTIONS}, supports_check_mode=True
     )
     given = module.params
     try:
-        other = None if module.check_mode else act(given)
-        journal = upgrade_journal.read(given["data_dir"]) or {}
+        result = upgrade_journal.act(upgrade_journal, given["data_dir"], given, module.check_mode)
     except upgrade_journal.Lost as error:
-        module.fail_json(msg=f"this run does not upgrade any more: {error} does. Nothing more is done here")
+        module.fail_json(msg=upgrade_journal.lost(error))
     except (OSError, ValueError) as error:
         module.fail_json(msg=f"the journal of the upgrade: {error}")
-    module.exit_json(
-        changed=not other and bool(given["entry"]),
-        held_by=other or {},
-        holder=upgrade_journal.words(other) if other else "",
-        journal=journal,
-    )
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

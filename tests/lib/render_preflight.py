@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lib.render import ROOT, Roles
+from lib.render import HOST, ROOT, Roles
 
 APIS = {"ServiceMonitor": "monitoring.coreos.com/v1", "PodMonitor": "monitoring.coreos.com/v1", "Cluster": "postgresql.cnpg.io/v1"}
 
@@ -11,7 +11,7 @@ def rules(substrate="local", host=None, cluster=None, **overrides):
     """Return the Roles that preflight looks at; `host` and `cluster` replace parts of what host_preflight and cluster_preflight return."""
     given = {"mlops_substrate": substrate}
     found = {"root": False, "service_manager": "supervisor", "data_dir_state": "missing", "memory_mb": 1900, **(host or {})}
-    given["preflight_host"] = {"host": found, "problems": []}
+    given |= {"preflight_host": {"host": found, "problems": []}, "mlops_host": {**HOST, **found}}
     if substrate != "local":
         found = {
             "git_version": "v1.32.1",

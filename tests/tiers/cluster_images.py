@@ -34,6 +34,7 @@ NAMES = {
     "postgres": "docker.io/library/postgres:17",
     "seaweedfs": "docker.io/chrislusf/seaweedfs:4.48",
     "mlflow": "ghcr.io/mlflow/mlflow:v3.17.2-full",
+    "mlflow-3.16.0": "ghcr.io/mlflow/mlflow:v3.16.0-full",
 }
 
 
@@ -97,7 +98,8 @@ def build(name: str, key: str, context: Path, file: Path, arguments: dict[str, s
     part.unlink(missing_ok=True)
     buildah("push", "--quiet", image, f"docker-archive:{part}:{NAMES[name]}")
     buildah("rmi", image)
-    for old in CACHE.glob(f"{name}-*.tar"):
+    # of this name alone: another image's may begin with it
+    for old in CACHE.glob(f"{name}-{'[0-9a-f]' * len(key)}.tar"):
         old.unlink()
     part.rename(archive)
     return archive
@@ -140,27 +142,43 @@ def seaweedfs() -> Path:
     return archive
 
 
-def mlflow() -> Path:
-    """The collection's own image of MLflow, on Debian, as docs/images.md builds it without a network."""
-    file, lock = ROOT / "images" / "mlflow" / "Containerfile", LOCKS / "mlflow.txt"
-    key = digest(RELEASE, *BASE_PACKAGES, file, lock, NAMES["mlflow"])
-    if not (archive := CACHE / f"mlflow-{key}.tar").exists():
+def mlflow(name: str = "mlflow") -> Path:
+    """The collection's own image of MLflow, on Debian, as docs/images.md builds it without a network.
+
+    `name` is a key of NAMES, and the name of its lock file.
+    """
+    file, lock = ROOT / "images" / "mlflow" / "Containerfile", LOCKS / f"{name}.txt"
+    key = digest(RELEASE, *BASE_PACKAGES, file, lock, NAMES[name])
+    if not (archive := CACHE / f"{name}-{key}.tar").exists():
         mirror.fill([lock], PYTHON, platform.machine())
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            wheels, context = Path(folder, "wheels"), Path(folder, "context")
+            wheels.mkdir()
+            context.mkdir()
+            shutil.copyfile(lock, context / "mlflow.txt")
             for found in (mirror.CACHE / "pypi.org" / "simple").glob("*/*.whl"):
-                Path(folder, found.name).symlink_to(found)
-            volume = f"--volume={folder}:/wheels:ro", f"--volume={mirror.CACHE}:{mirror.CACHE}:ro"
-            build("mlflow", key, LOCKS, file, {"BASE": base(), "PIP_ARGS": "--no-index --find-links=/wheels"}, *volume)
+                (wheels / found.name).symlink_to(found)
+            volume = f"--volume={wheels}:/wheels:ro", f"--volume={mirror.CACHE}:{mirror.CACHE}:ro"
+            version = NAMES[name].split(":v")[1].removesuffix("-full")
+            arguments = {"BASE": base(), "PIP_ARGS": "--no-index --find-links=/wheels", "VERSION": version}
+            build(name, key, context, file, arguments, *volume)
     return archive
 
 
+def mlflow_before() -> Path:
+    """The same of the version before, to upgrade from."""
+    return mlflow("mlflow-3.16.0")
+
+
+# what the tests of a cluster need, and what a long one needs besides
 IMAGES = {"postgres": postgres, "seaweedfs": seaweedfs, "mlflow": mlflow}
+MORE = {"mlflow-3.16.0": mlflow_before}
 
 
 def archives(*names: str) -> list[Path]:
-    """Return the archives of the images `names`, or of all; what is missing is built. Raises Failed."""
+    """Return the archives of the images `names`, or of all in IMAGES; what is missing is built. Raises Failed."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    return [IMAGES[name]() for name in names or IMAGES]
+    return [{**IMAGES, **MORE}[name]() for name in names or IMAGES]
 
 
 def compressed(archive: Path) -> Path:
@@ -169,7 +187,8 @@ def compressed(archive: Path) -> Path:
     if not target.exists():
         part = archive.with_suffix(".part")
         run("zstd", "--quiet", "--force", "-3", archive, "-o", part, quiet=True)
-        for old in CACHE.glob(f"{archive.name.rpartition('-')[0]}-*.tar.zst"):
+        name, _dash, key = archive.stem.rpartition("-")
+        for old in CACHE.glob(f"{name}-{'[0-9a-f]' * len(key)}.tar.zst"):
             old.unlink()
         part.rename(target)
     return target
@@ -178,7 +197,7 @@ def compressed(archive: Path) -> Path:
 def main() -> int:
     """Do what the command line says and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {' '.join(IMAGES)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {' '.join([*IMAGES, *MORE])}; all but the last where none is given")
     parser.add_argument("--load", action="store_true", help="load them into the test cluster too")
     parser.add_argument("--compressed", action="store_true", help="print archives that are compressed")
     given = parser.parse_args()

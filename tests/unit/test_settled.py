@@ -10,11 +10,11 @@ HALF_WAY = {"state": "migrating", "from": {"version": "3.16.0"}, "to": {"version
 HERE = {**controller_run.here(), "since": "2026-11-29T04:00:00Z"}
 
 
-def refusals(**host):
-    """Return the messages of the assertions that fail on a host of which `host` is known."""
+def refusals(mlops_substrate="local", mlops_cluster=None, **host):
+    """Return the messages of the assertions that fail on a host of which `host` is known, or in a cluster."""
     facts = {"data_dir": "/srv/ml1", "upgrade": {}, "upgrade_pending": False, "upgrade_holder": {}, **host}
-    roles = Roles(*ROLES, mlops_host=facts)
-    asserts = [task["ansible.builtin.assert"] for task in roles.load(ROOT / "roles/local_host/tasks/settled.yml")]
+    roles = Roles(*ROLES, mlops_host=facts, mlops_substrate=mlops_substrate, mlops_cluster=mlops_cluster or {})
+    asserts = [task["ansible.builtin.assert"] for task in roles.load(ROOT / "roles/upgrade/tasks/settled.yml")]
     return [" ".join(roles.template(check["fail_msg"]).split()) for check in asserts if not roles.value(check["that"])]
 
 

@@ -61,7 +61,7 @@ def test_nobody_writes_while_the_schemas_change():
     """Also where an upgrade is gone on with after the host was started again, and MLflow's processes with it."""
     assert included("step_stop") == ["record", "halt", "rehearse"]
     text = (ROOT / "roles/upgrade/tasks/step_migrate.yml").read_text()
-    assert "halt.yml" in text and text.index("halt.yml") < text.index("upgrade_schema_word: upgrade")
+    assert "halt.yml" in text and text.index("halt.yml") < text.index("migrate_{{ upgrade_substrate }}.yml")
 
 
 def test_every_step_can_be_made_to_fail():

@@ -32,6 +32,16 @@ KEPT = (
 MIB = 2**20
 
 
+def counted(cursor, database):
+    """Return {DATABASE.TABLE: count} of the tables in KEPT that `cursor` sees in a database. Raises the driver's errors."""
+    cursor.execute("SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = ANY (current_schemas(false))")
+    found = {}
+    for table in sorted({row[0] for row in cursor.fetchall()} & set(KEPT)):
+        cursor.execute(f"SELECT count(*) FROM {table}")  # noqa: S608 - a name of KEPT
+        found[f"{database}.{table}"] = cursor.fetchone()[0]
+    return found
+
+
 def rows(ask):
     """Return {DATABASE.TABLE: count} of the tables in KEPT that are there. Raises psycopg2.Error with the server's words."""
     import psycopg2
@@ -43,10 +53,7 @@ def rows(ask):
         )
         try:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = ANY (current_schemas(false))")
-                for table in sorted({row[0] for row in cursor.fetchall()} & set(KEPT)):
-                    cursor.execute(f"SELECT count(*) FROM {table}")  # noqa: S608 - a name of KEPT
-                    found[f"{database}.{table}"] = cursor.fetchone()[0]
+                found.update(counted(cursor, database))
         finally:
             connection.close()
     return found
