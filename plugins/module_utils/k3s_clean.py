@@ -1,9 +1,10 @@
 # Copyright: (c) 2026, The mlops.platform maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Takes from a host what K3s has made there at run time: processes, mounts, network namespaces, links and rules of iptables."""
+"""Takes from a host what K3s has made there at run time: processes, mounts, namespaces, control groups, links, rules of iptables."""
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
@@ -17,6 +18,10 @@ LINKS = re.compile(r"(cni0|flannel\.1|flannel-v6\.1|flannel-wg|flannel-wg-v6|kub
 RULES = re.compile(r"KUBE-|CNI-|flannel|kube-router|cni0", re.IGNORECASE)
 # each may hold rules of its own; iptables is one of the other two
 TABLES = ("iptables", "iptables-legacy", "iptables-nft", "ip6tables", "ip6tables-legacy", "ip6tables-nft")
+
+
+# what the kubelet makes for all pods, by itself or through systemd
+GROUPS = ("kubepods", "kubepods.slice")
 
 
 class Failed(Exception):
@@ -103,6 +108,39 @@ def remove_namespaces():
     """Remove the pods' network namespaces."""
     for name in namespaces():
         run("ip", "netns", "delete", name)
+
+
+def empty(group):
+    """Return whether no process is in a control group, or in one below it."""
+    for place, _folders, _names in os.walk(group):
+        try:
+            with open(os.path.join(place, "cgroup.procs"), encoding="utf-8") as stream:
+                if stream.read().strip():
+                    return False
+        except OSError:
+            return False
+    return True
+
+
+def groups(root="/sys/fs/cgroup"):
+    """Return the paths of the control groups for pods in which no process is, of one hierarchy (version 2) or many (version 1)."""
+    # cpu and cpuacct may be two names of one
+    places = sorted({os.path.realpath(place) for place in (root, *glob.glob(f"{root}/*/"))})
+    found = [os.path.join(place, name) for place in places for name in GROUPS]
+    return [path for path in found if os.path.isdir(path) and empty(path)]
+
+
+def remove_groups():
+    """Remove the control groups for pods in which no process is."""
+    for path in groups():
+        name = os.path.basename(path)
+        if name.endswith(".slice"):
+            # else systemd would still have the unit
+            run("systemctl", "stop", name)
+        for place, _folders, _names in os.walk(path, topdown=False):
+            # a process that came meanwhile keeps its own
+            with contextlib.suppress(OSError):
+                os.rmdir(place)
 
 
 def links():

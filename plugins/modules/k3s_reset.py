@@ -11,8 +11,8 @@ short_description: Remove K3s from a host
 version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
-  - Stops K3s and its containers, unmounts what they had, removes links, network namespaces and rules of iptables, the units, the binary
-    and the configuration. Rules of others stay.
+  - Stops K3s and its containers, unmounts what they had, removes links, network namespaces, control groups and rules of iptables, the
+    units, the binary and the configuration. Rules of others stay.
   - Data stays unless O(data) says otherwise. It tells no cluster that the node is gone; M(mlops.platform.k3s_node) does.
 options:
   data:
@@ -88,6 +88,7 @@ def main():
     removed += [f"process {pid}" for pid in k3s_clean.leftovers(data_dir)]
     removed += [f"mount {place}" for place in k3s_clean.mounts(roots)]
     removed += [f"link {name}" for name in k3s_clean.links()] + [f"network namespace {name}" for name in k3s_clean.namespaces()]
+    removed += [f"control group {path}" for path in k3s_clean.groups()]
     removed += [f"rules of {program}" for program in k3s_clean.rules()]
     if removed and not module.check_mode:
         try:
@@ -97,6 +98,7 @@ def main():
             k3s_clean.kill(data_dir)
             k3s_clean.unmount(roots)
             k3s_clean.remove_namespaces()
+            k3s_clean.remove_groups()
             k3s_clean.remove_links()
             k3s_clean.remove_rules()
             for path in files(data, data_dir):

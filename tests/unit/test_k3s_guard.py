@@ -289,3 +289,16 @@ def test_containers_are_found_with_all_that_they_started():
         30: (1, "grep /srv/k3s/data/abc/bin/containerd-shim"),
     }
     assert k3s_clean.leftovers("/srv/k3s", table) == [10, 11, 12]
+
+
+def test_control_groups_of_pods_are_found_where_no_process_is_in_them(tmp_path):
+    def make(path, processes=""):
+        (tmp_path / path).mkdir(parents=True)
+        (tmp_path / path / "cgroup.procs").write_text(processes)
+
+    for group in ("kubepods", "memory/kubepods", "memory/kubepods/pod1", "pids/kubepods", "pids/other", "pids/other/kubepods"):
+        make(group)
+    make("pids/kubepods/pod1", "12\n")
+    (tmp_path / "alias").symlink_to("memory")
+    make("kubepods.slice")
+    assert k3s_clean.groups(str(tmp_path)) == [str(tmp_path / path) for path in ("kubepods", "kubepods.slice", "memory/kubepods")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 import yaml
 from lib.render import ROOT
@@ -10,6 +12,11 @@ from tiers.scenario_trace import Trace
 SCENARIOS = sorted(path.parent for path in (ROOT / "molecule").glob("*/molecule.yml"))
 # what each scenario's file is merged over
 SHARED = yaml.safe_load((ROOT / ".config" / "molecule" / "config.yml").read_text())
+
+# what the scenario `reset` holds a host against
+RECORD = importlib.util.spec_from_file_location("record", ROOT / "molecule" / "reset" / "files" / "record.py")
+record = importlib.util.module_from_spec(RECORD)
+RECORD.loader.exec_module(record)
 
 
 @pytest.mark.parametrize("folder", SCENARIOS, ids=lambda folder: folder.name)
@@ -61,3 +68,27 @@ def test_a_failure_that_is_ignored_is_none():
     for line in LOG.partition("...ignoring")[0].splitlines() + ["...ignoring"]:
         trace.read(line)
     assert trace.failure == ""
+
+
+def test_a_record_of_a_host_tells_what_is_new_and_what_is_gone():
+    before = {"processes": ["init", "sshd"], "rules": ["-A INPUT -j ACCEPT"] * 2, "links": ["lo"]}
+    after = {"processes": ["init", "k3s", "sshd"], "rules": ["-A INPUT -j ACCEPT"], "links": ["lo"]}
+    assert record.differences(before, after) == {"processes": ["+ k3s"], "rules": ["- -A INPUT -j ACCEPT"]}
+
+
+def test_a_record_of_a_host_sees_a_files_mode_content_and_target(tmp_path):
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_text("a")
+    file.chmod(0o600)
+    link.symlink_to("file")
+    seen = [record.describe(file), record.describe(link)]
+    file.chmod(0o644)
+    seen.append(record.describe(file))
+    file.write_text("b")
+    seen.append(record.describe(file))
+    link.unlink()
+    link.symlink_to("another")
+    assert len({*seen, record.describe(link)}) == 5
+    file.write_text("a")
+    file.chmod(0o600)
+    assert record.describe(file) == seen[0]

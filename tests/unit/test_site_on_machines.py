@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -234,3 +235,20 @@ def test_what_cannot_be_stops_the_run_before_a_machine_is_touched(tmp_path):
 def test_all_of_it_is_read_with_any_limit(more):
     found = listed("-i", "inventories/vms", *more)
     assert found.index("(k3s") < found.rindex("(mlops)")
+
+
+@pytest.mark.parametrize("states, batches", [([None, "", ""], [3]), (["", "agent", None], [2, 1])], ids=str)
+def test_agents_that_are_none_yet_join_at_once_and_others_in_batches(tmp_path, states, batches):
+    (play,) = (play for play in yaml.safe_load((ROOT / "playbooks" / "cluster.yml").read_text()) if play["name"].startswith("Agents"))
+    del play["roles"]
+    play["tasks"] = [{"ansible.builtin.debug": {"msg": "batch of {{ ansible_play_batch | length }}"}, "run_once": True}]
+    see = {"ansible.builtin.set_fact": {"k3s_state": {"node": {"data": "{{ state }}"}}}, "when": "state is not none"}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": [see]}, play]))
+    agents = {f"vm{number}": {"state": state, "k3s_agent_batch": 2} for number, state in enumerate(states, 1)}
+    inventory = {"all": {"children": {"k3s_agents": {"hosts": agents}}, "vars": {"ansible_connection": "local"}}}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    program = [Path(sys.executable).with_name("ansible-playbook"), "-i", tmp_path / "hosts.yml", tmp_path / "play.yml"]
+    done = subprocess.run(program, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [int(number) for number in re.findall(r"batch of (\d)", done.stdout)] == batches
