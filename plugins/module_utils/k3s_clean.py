@@ -22,6 +22,20 @@ TABLES = ("iptables", "iptables-legacy", "iptables-nft", "ip6tables", "ip6tables
 
 # what the kubelet makes for all pods, by itself or through systemd
 GROUPS = ("kubepods", "kubepods.slice")
+# where runc and the shims of every containerd keep what they know of a container
+CONTAINERD = "/run/containerd"
+# What K3s's programs make for whoever comes, the deepest first: it goes where nothing of others is in it. The last ones are the kubelet's.
+SHARED = (
+    f"{CONTAINERD}/runc/k8s.io",
+    f"{CONTAINERD}/runc",
+    f"{CONTAINERD}/s",
+    CONTAINERD,
+    "/run/netns",
+    "/usr/libexec/kubernetes/kubelet-plugins/volume/exec",
+    "/usr/libexec/kubernetes/kubelet-plugins/volume",
+    "/usr/libexec/kubernetes/kubelet-plugins",
+    "/usr/libexec/kubernetes",
+)
 
 
 class Failed(Exception):
@@ -141,6 +155,42 @@ def remove_groups():
             # a process that came meanwhile keeps its own
             with contextlib.suppress(OSError):
                 os.rmdir(place)
+
+
+def remains(root=CONTAINERD, sockets="/proc/net/unix"):
+    """Return the paths of what runc has kept of K3s's containers, known by their bundles, and of shims' sockets on which nobody listens."""
+    found = []
+    for path in glob.glob(f"{root}/runc/*/*/state.json"):
+        try:
+            with open(path, encoding="utf-8") as stream:
+                labels = json.load(stream)["config"]["labels"]
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+        if any(label.startswith("bundle=/run/k3s/") for label in labels or []):
+            found.append(os.path.dirname(path))
+    try:
+        with open(sockets, encoding="utf-8", errors="replace") as stream:
+            used = {line.split()[-1] for line in stream if line.strip()}
+    except OSError:
+        return sorted(found)
+    return sorted(found) + sorted(path for path in glob.glob(f"{root}/s/*") if path not in used)
+
+
+def folders(shared=SHARED):
+    """Return those of the directories `shared`, the deepest first, in which nothing is but others of them."""
+    gone = []
+    for path in shared:
+        if os.path.isdir(path) and not os.path.ismount(path) and all(os.path.join(path, name) in gone for name in os.listdir(path)):
+            gone.append(path)
+    return gone
+
+
+def remove_folders():
+    """Remove the directories in which nothing is."""
+    for path in folders():
+        # somebody may use it again
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
 
 
 def links():

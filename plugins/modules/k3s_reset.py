@@ -88,7 +88,7 @@ def main():
     removed += [f"process {pid}" for pid in k3s_clean.leftovers(data_dir)]
     removed += [f"mount {place}" for place in k3s_clean.mounts(roots)]
     removed += [f"link {name}" for name in k3s_clean.links()] + [f"network namespace {name}" for name in k3s_clean.namespaces()]
-    removed += [f"control group {path}" for path in k3s_clean.groups()]
+    removed += [f"control group {path}" for path in k3s_clean.groups()] + k3s_clean.remains() + k3s_clean.folders()
     removed += [f"rules of {program}" for program in k3s_clean.rules()]
     if removed and not module.check_mode:
         try:
@@ -101,13 +101,16 @@ def main():
             k3s_clean.remove_groups()
             k3s_clean.remove_links()
             k3s_clean.remove_rules()
-            for path in files(data, data_dir):
+            for path in [*k3s_clean.remains(), *files(data, data_dir)]:
                 k3s_clean.remove(path)
+            k3s_clean.remove_folders()
             parent = os.path.dirname(data_dir)
             if data and os.path.isdir(parent) and not os.listdir(parent) and parent == "/var/lib/rancher":
                 os.rmdir(parent)
             k3s_service.systemctl("daemon-reload")
-            k3s_service.systemctl("reset-failed", "--quiet")
+            for unit in UNITS:
+                # of these alone; one that has not failed is none to forget
+                k3s_clean.run("systemctl", "reset-failed", unit)
         except (k3s_clean.Failed, k3s_service.Failed, OSError) as error:
             module.fail_json(msg=f"K3s was not wholly removed; run again once that is put right. {error}")
     module.exit_json(changed=bool(removed), removed=removed)

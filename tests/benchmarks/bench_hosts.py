@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import signal
 import statistics
 import sys
 import tempfile
@@ -115,7 +116,14 @@ def measure(count, rounds, scratch):
         return first, medians["no change"]
 
 
+def stop(number, _frame):
+    """Turn a signal into the exception that removes the hosts on its way."""
+    raise SystemExit(128 + number)
+
+
 def main():
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, nargs="+", default=[1, 2, 4], help="numbers of hosts, the first is the base of the ratios")
     parser.add_argument("--rounds", type=int, default=3)

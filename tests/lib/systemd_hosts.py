@@ -21,10 +21,11 @@ import hosts  # noqa: E402
 PORT = 8483
 # what Ansible starts to reach a host: its variable for the program's path
 PROGRAMS = {"ssh": "ANSIBLE_SSH_EXECUTABLE", "sftp": "ANSIBLE_SFTP_EXECUTABLE", "scp": "ANSIBLE_SCP_EXECUTABLE"}
-# a shell costs a millisecond or two, where a program in Python would take as long as what it counts
+# A shell costs a few milliseconds, where a program in Python would take as long as what it counts. One write for each line: several hosts
+# are called at the same time. The host comes before the command, which may be long.
 WRAPPER = """#!/bin/sh
-printf '%s ' {name} "$@" | tr '\\n' ' ' >>{log}
-printf '\\n' >>{log}
+line=$(printf '%s ' {name} "$@" | tr '\\n' ' ' | cut -c 1-1500)
+printf '%s\\n' "$line" >>{log}
 exec {program} "$@"
 """
 

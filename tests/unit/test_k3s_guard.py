@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible_collections.mlops.platform.plugins.module_utils import checked_file, k3s_clean, k3s_files, k3s_guard, k3s_journal, k3s_release
 from ansible_collections.mlops.platform.plugins.module_utils.k3s_api import ApiError, node_view
@@ -302,3 +304,25 @@ def test_control_groups_of_pods_are_found_where_no_process_is_in_them(tmp_path):
     (tmp_path / "alias").symlink_to("memory")
     make("kubepods.slice")
     assert k3s_clean.groups(str(tmp_path)) == [str(tmp_path / path) for path in ("kubepods", "kubepods.slice", "memory/kubepods")]
+
+
+def test_what_runc_and_the_shims_keep_of_k3ss_containers_is_found_and_no_others(tmp_path):
+    for name, bundle in (("ours", "/run/k3s/containerd/x/ours"), ("theirs", "/run/containerd/x/theirs")):
+        (tmp_path / "runc" / "k8s.io" / name).mkdir(parents=True)
+        (tmp_path / "runc" / "k8s.io" / name / "state.json").write_text(json.dumps({"config": {"labels": ["a=b", f"bundle={bundle}"]}}))
+    (tmp_path / "runc" / "moby" / "half").mkdir(parents=True)
+    (tmp_path / "runc" / "moby" / "half" / "state.json").write_text('{"config": {"labels": null}')
+    (tmp_path / "s").mkdir()
+    for name in ("dead", "used"):
+        (tmp_path / "s" / name).touch()
+    (tmp_path / "unix").write_text(f"Num Path\n00: 2 0 10000 1 1 12 {tmp_path}/s/used\n01: 2 0 10000 1 1 13\n")
+    found = k3s_clean.remains(str(tmp_path), str(tmp_path / "unix"))
+    assert found == [str(tmp_path / "runc" / "k8s.io" / "ours"), str(tmp_path / "s" / "dead")]
+
+
+def test_directories_go_where_nothing_of_others_is_in_them(tmp_path):
+    shared = [str(tmp_path / path) for path in ("a/b", "a", "c/d", "c", "e")]
+    for path in ("a/b", "c/d"):
+        (tmp_path / path).mkdir(parents=True)
+    (tmp_path / "c" / "socket").touch()
+    assert k3s_clean.folders(shared) == [str(tmp_path / path) for path in ("a/b", "a", "c/d")]

@@ -33,6 +33,14 @@ def test_each_call_counts_for_its_host(hosts):
     assert hosts.calls() == {"vm1": {}, "vm2": {}}
 
 
+def test_calls_at_the_same_time_are_counted_one_by_one(hosts):
+    programs = [
+        subprocess.Popen([hosts.environment["ANSIBLE_SSH_EXECUTABLE"], f"192.0.2.{11 + number % 2}", "x" * 5000]) for number in range(20)
+    ]
+    assert [program.wait() for program in programs] == [0] * 20
+    assert hosts.calls() == {"vm1": {"ssh": 10}, "vm2": {"ssh": 10}}
+
+
 def test_a_call_to_nobody_is_told(hosts):
     call(hosts, "ANSIBLE_SSH_EXECUTABLE", "198.51.100.1", "true")
     with pytest.raises(LookupError, match=r"198\.51\.100\.1"):

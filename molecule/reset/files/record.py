@@ -53,7 +53,10 @@ FILES = {
     "/var/lib/systemd/random-seed": "random numbers",
     # what neither the roles nor K3s make
     "/run/xtables.lock": "whoever calls iptables makes it, this record too",
-    "/.kube": "the cache of kubectl, which the stand-in for K3s calls without a home; K3s calls none",
+    # what the stand-in for K3s does and K3s does not
+    "/opt/k3s-standin": "the stand-in's own programs, which Python compiles",
+    "/opt/containerd": "containerd's default for its plugins; K3s's containerd has them below its data",
+    "/.kube": "the cache of kubectl, which the stand-in calls without a home",
 }
 # homes of the users that Ansible is: the directory of its temporary files, which stays empty
 FILES.update({f"{home}/.ansible": "Ansible's own" for home in ("/root", *glob.glob("/home/*"))})
@@ -195,7 +198,7 @@ def units():
 
 
 def cgroups():
-    """Return the name of each control group once, whatever controllers it has: those of systemd's groups vary. Logins have none."""
+    """Return the name of each control group once, whatever controllers it has: those of systemd's vary. Without those of logins."""
     root = "/sys/fs/cgroup"
     # version 1 has a tree for each controller
     trees = [root] if os.path.exists(f"{root}/cgroup.procs") else [f"{root}/{name}" for name in os.listdir(root)]
