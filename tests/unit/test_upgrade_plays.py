@@ -85,7 +85,7 @@ def collection(tmp_path):
                 {"ansible.builtin.debug": {"msg": f"CALLED {called} {image} END"}},
                 {
                     "ansible.builtin.fail": {"msg": f"{called} broke"},
-                    "when": f"'{called} ' ~ (mlops_mlflow_chosen | default({{}})).image in breaks",
+                    "when": f"'{called} ' ~ (mlops_mlflow_chosen | default({{}})).image | default('-') in breaks",
                 },
                 *([{"ansible.builtin.set_fact": LEFT[called]}] if called in LEFT else []),
             ]
