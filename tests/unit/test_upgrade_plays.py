@@ -1,4 +1,4 @@
-"""The role upgrade as a play in a cluster: in which order it calls the other roles, with which image, and what it writes down.
+"""The role upgrade as a play: in which order it calls the other roles, with which image or version, and what it writes down.
 
 The other roles are stand-ins that say that they were called, and the API server is one that keeps objects.
 """
@@ -24,10 +24,13 @@ FROM, TO = {"image": OLD, "version": "3.16.0"}, {"image": NEW, "version": "3.17.
 STUBS = {
     "mlflow": ["main", "facts", "look_kubernetes", "stop_kubernetes", "migrate_kubernetes", "forget_migration", "reach", "leave"],
     "backup": ["main", "take", "program", "restore"],
-    "postgresql": ["main", "facts"],
-    "object_store": ["main", "facts"],
+    "postgresql": ["main", "facts", "verify"],
+    "object_store": ["main", "facts", "verify"],
+    "ingress": ["main", "facts", "verify"],
     "kubernetes_cluster": ["main"],
-    "local_runtime": ["path"],
+    "local_host": ["main"],
+    "local_runtime": ["main", "path"],
+    "local_service": ["stop"],
 }
 # what a stand-in leaves behind, as the role that it stands for
 LEFT = {
@@ -248,3 +251,78 @@ def test_an_image_that_cannot_be_asked_is_told_before_anything_is_touched(upgrad
     code, calls, output, journal = upgrade(looks=looks)
     assert (code, calls, journal) == (2, ASKED, {})
     assert f"{NEW} does not take the databases: tracking: newer than this MLflow" in output
+
+
+# --- on a host ---------------------------------------------------------------------------------------------------------------------------
+
+# says how many rows there are, in place of the tools' Python
+COUNTS = """#!/bin/sh
+cat >/dev/null
+echo '{"verified": [], "rows": {"mlflow.runs": 5}, "megabytes": {}, "problems": []}'
+"""
+# in place of an environment's Python, which gets a program and its word
+SCHEMA = """#!/bin/sh
+echo "$3" >>"$(dirname "$0")/words"
+exit 0
+"""
+
+
+@pytest.fixture
+def on_host(server, collection, tmp_path):
+    """Return a function that runs the role on a host; it returns (exit code, the calls in order, output in one line, the journal)."""
+    data = tmp_path / "data"
+    for folder in ("etc", "runtime/old/bin", "runtime/new/bin", "tools/bin"):
+        (data / folder).mkdir(parents=True)
+    for name in ("mlflow.env", "mlflow-bootstrap.env", "mlflow-15001.env"):
+        (data / "etc" / name).touch()
+    for name, text in (("runtime/old", SCHEMA), ("runtime/new", SCHEMA), ("tools", COUNTS)):
+        program = data / name / "bin/python"
+        program.write_text(text)
+        program.chmod(0o755)
+    host = {
+        "data_dir": str(data),
+        "bare": False,
+        "run_as": [],
+        "mlflow": {"version": "3.16.0", "environment": "old"},
+        "environments": ["old", "new"],
+    }
+
+    def run(**more):
+        given = {
+            "mlops_host": {**host, "upgrade": {}, "upgrade_pending": False},
+            "mlops_runtime": {"mlflow": "/runtime/new", "tools": str(data / "tools")},
+            "postgresql_endpoint": {"host": "h", "port": 1, "passwords": {"mlflow": "a-secret"}},
+            "mlops_upgrading": True,
+            "ansible_python_interpreter": sys.executable,
+            "object_store_engine": "seaweedfs",
+            "mlops_mlflow_version": "3.17.2",
+            "mlflow_admin": {"username": "admin", "password": "a password of an admin"},
+            "mlflow_urls": [f"{server.params['host']}/mlflow/3.17.2"],
+            "backup_problems": [],
+            "breaks": [],
+            **more,
+        }
+        begin, site, leave = (
+            {"ansible.builtin.import_role": {"name": "mlops.platform.upgrade", "tasks_from": name}} for name in ("begin", "site", "leave")
+        )
+        ended, output = run_play(
+            tmp_path, {"tasks": [{"block": [begin, site], "always": [leave]}]}, given, ANSIBLE_COLLECTIONS_PATH=str(collection)
+        )
+        output = re.sub(r"\s+", " ", output)
+        calls = re.findall(r"CALLED (\w+ \w+) ", output)
+        assert not (data / "upgrade/holder.json").exists()
+        words = {name: (data / "runtime" / name / "bin/words").read_text().split() for name in ("old", "new")}
+        return ended, calls, output, json.loads((data / "upgrade/journal.json").read_text()), words
+
+    return run
+
+
+def test_on_a_host_the_steps_are_the_same(on_host):
+    code, calls, output, journal, words = on_host()
+    assert code == 0, output
+    saved = ["backup main", "backup take"]
+    installed = ["local_runtime path", "local_runtime main", "local_runtime path"]
+    before = [*installed, *saved, "local_service stop", *saved, "local_runtime path"]
+    assert calls == [*before, "mlflow main", "postgresql verify", "object_store verify", "ingress verify"]
+    assert words == {"old": ["check"], "new": ["check", "upgrade"]}
+    assert (journal["state"], journal["backup"], journal["rows"]) == ("done", "the-backup", {"mlflow.runs": 5})
