@@ -71,6 +71,9 @@ def cluster(version="1.32", password="a given one", openshift=False, **overrides
         "backup_job_name": "mlops-backup-run",
         "backup_do": "backup",
         "backup_answer": {"name": "20261129T000000Z", "ended": 1, "size_bytes": 1, "where": "there"},
+        # an upgrade asks an image
+        "mlflow_look_image": "ghcr.io/mlflow/mlflow:v3.17.2-full",
+        "mlflow_look_programs": [str(ROOT / "roles/upgrade/files" / name) for name in ("upgrade_look_pod.py", "upgrade_look.py")],
         "mlflow_job_started": {"result": {"metadata": {"uid": "a-uid"}}},
         "mlflow_secrets": {"secrets": {**SECRETS["secrets"], "mlflow_admin_password": password}, "previous": {}},
         "mlflow_cluster_secret": {"secrets": {**SECRETS["secrets"], "mlflow_admin_password": password}, "previous": {}},
@@ -123,6 +126,7 @@ BY_THEMSELVES = {
     "authority.yml": "mlflow_tls_own",
     "certificate_own.yml": "mlflow_tls_own",
     "administrator_kubernetes.yml": "true",
+    "look_kubernetes.yml": "true",
     "verify_kubernetes.yml": "mlflow_tls_own or not mlflow_tls",
     "program_kubernetes.yml": "true",
     "remember.yml": "true",
