@@ -1,4 +1,4 @@
-"""The distribution's PostgreSQL on a host, to the newer one of the wheel: by a copy in place, and by a dump that another engine restores."""
+"""The distribution's PostgreSQL on a host, to the newer one of the wheel: by a copy in place, and by a dump for another engine."""
 
 from __future__ import annotations
 

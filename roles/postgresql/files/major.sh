@@ -166,8 +166,10 @@ left() { # left DATA: ends the server that a killed run left in DATA
   pid=$(head -n 1 "$1/postmaster.pid" 2>/dev/null) || return 0
   if [ "$(readlink "/proc/$pid/cwd")" = "$1" ]; then
     kill -INT "$pid"
-    while kill -0 "$pid" 2>/dev/null; do sleep 0.3; done
+    while [ "$(readlink "/proc/$pid/cwd")" = "$1" ]; do sleep 0.3; done
   fi
+  # a dead one that nobody has waited for yet is still one for the next server
+  while [ "$(sed 's/.*) //; s/ .*//' "/proc/$pid/stat" 2>/dev/null)" = Z ]; do sleep 0.3; done
 }
 
 both() {
