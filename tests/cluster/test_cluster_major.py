@@ -25,7 +25,7 @@ BUCKET, HISTORY = "mlflow-artifacts", "artifacts/0/major/history"
 @pytest.fixture(scope="module")
 def old(kubeconfig):
     """A platform of the roles' default, 17, with data."""
-    platform = ClusterPlatform.with_secrets(kubeconfig)
+    platform = ClusterPlatform.with_secrets(kubeconfig, os.environ.get("MLOPS_TEST_NAMESPACE"))
     try:
         platform.install()
         platform.runs = [write(platform.http(), f"before-{number}", os.urandom(1000 + 100_000 * number)) for number in range(3)]
