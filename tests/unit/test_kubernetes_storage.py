@@ -125,7 +125,7 @@ def test_a_new_major_version_is_a_copy_from_one_directory_of_the_volume_to_anoth
     assert job["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"] == "postgresql-job"
     new, old = job["spec"]["template"]["spec"]["containers"]
     assert (old["image"], new["image"]) == ("docker.io/library/postgres:16", "docker.io/library/postgres:18")
-    assert old["args"] == ["/data/16", "/copy/place"]
+    assert old["args"] == ["/data/16", "/copy/place", "postgres"]
     assert new["args"] == ["/data/16", "/data/18", "/copy/place", "postgres", "/run/secrets/postgresql/superuser_password"]
     assert (old["command"][-1], new["command"][-1]) == ("serve", "copy")
     # once it is copied, the claim's annotation of before does not count any more

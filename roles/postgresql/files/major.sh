@@ -1,9 +1,12 @@
 #!/bin/sh
-# Copies a database cluster into one of a newer major version of PostgreSQL: all roles and databases are dumped with the new version's programs
-# and restored as they come. The old cluster is only read, and stays where it is. The new one gets its name last: whatever ends this before has
-# changed nothing, and it can be run again.
+# Copies a database cluster into one of a newer major version of PostgreSQL: all roles and databases are dumped and restored as they come. The old
+# cluster is only read, and stays where it is. The new one gets its name last: whatever ends this before has changed nothing, and it can be run
+# again.
 #
-#   major.sh serve OLD PLACE                             runs the old server until the copy has ended
+# Databases are dumped by the old server's own pg_dump: a minor version may keep in its catalogues what a new major version's older build does not
+# know and would hand on (17.12 of Debian the column option pg_attver, which 18.4 dumps and then refuses).
+#
+#   major.sh serve OLD PLACE SUPERUSER                   runs the old server, and dumps what is asked for, until the copy has ended
 #   major.sh copy OLD NEW PLACE SUPERUSER PASSWORD       makes NEW from it; PASSWORD is the file with the superuser's password
 #   major.sh both OLD NEW PLACE SUPERUSER PASSWORD BIN   both, on a host; BIN is the directory of the old version's programs
 #   major.sh find MAJOR RUNTIME                          prints the directory of a server of the version MAJOR, of the distribution or in RUNTIME
@@ -45,7 +48,14 @@ serve() {
   trap 'exit 143' TERM INT HUP
   until [ -e "$place/ended" ]; do
     kill -0 "$server" 2>/dev/null || give_up "the old server has ended: $(tail -n 3 "$place/old.log" | tr '\n' ' ')"
-    sleep 0.3
+    if [ -e "$place/wanted" ]; then
+      one=$(cat "$place/wanted")
+      rm "$place/wanted"
+      # what ends it is said here, and its reader ends with it
+      pg_dump --format=custom --compress=0 --no-password --host "$place/old" --port 5432 --username "$superuser" --dbname "$one" >"$place/pipe" ||
+        : >"$place/cut"
+    fi
+    sleep 0.1
   done
 }
 
@@ -119,14 +129,17 @@ copy() {
   pg_dumpall --globals-only --no-password --host "$place/old" --port 5432 --username "$superuser" >"$place/globals.sql"
   sed "/^CREATE ROLE $superuser;\$/d" "$place/globals.sql" | sql new postgres >/dev/null
   databases old >"$place/databases"
+  mkfifo "$place/pipe"
+  # who waits for a dump of a server that has ended would wait for ever
+  (until [ -e "$place/old.ended" ] || [ -e "$place/ended" ]; do sleep 0.3; done; : <>"$place/pipe") 2>/dev/null 9>&- &
   while IFS= read -r one; do
     create=--create
     if [ "$one" = postgres ]; then create=; fi
-    rm -f "$place/cut"
-    # a dump that was cut ends its restore too; what ended it is said by it
+    printf '%s\n' "$one" >"$place/wanted.new"
+    mv "$place/wanted.new" "$place/wanted"
+    # a dump that was cut ends its restore too
     # shellcheck disable=SC2086  # no word for a database that is there
-    { pg_dump --format=custom --compress=0 --no-password --host "$place/old" --port 5432 --username "$superuser" --dbname "$one" || : >"$place/cut"; } |
-      pg_restore $create --exit-on-error --no-password --host "$place/new" --port 5432 --username "$superuser" --dbname postgres
+    pg_restore $create --exit-on-error --no-password --host "$place/new" --port 5432 --username "$superuser" --dbname postgres <"$place/pipe"
     [ ! -e "$place/cut" ] || give_up "the database $one could not be dumped whole"
   done <"$place/databases"
   counts old >"$place/rows.old"
@@ -203,7 +216,7 @@ mode=$1
 shift
 case $mode in
   serve)
-    old=$1 place=$2
+    old=$1 place=$2 superuser=$3
     serve
     ;;
   copy)
