@@ -5,7 +5,7 @@ PLAY = @scripts/bootstrap controller ansible-playbook
 DEV = @scripts/bootstrap dev
 
 .DEFAULT_GOAL = help
-.PHONY: help up down reset verify status doctor support_bundle upgrade backup restore drill audit rotate garbage test lint format build lock clean
+.PHONY: help up down reset verify status doctor support_bundle upgrade upgrade_postgresql backup restore drill audit rotate garbage test lint format build lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z_]*\):.*## \(.*\)/  make \1@\2/p' Makefile | while IFS=@ read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
@@ -33,6 +33,9 @@ support_bundle: ## write findings, logs and settings without secrets as one arch
 
 upgrade: ## upgrade MLflow, with a backup before and a way back
 	$(PLAY) playbooks/upgrade.yml $(MLOPS_ARGS) $(ARGS)
+
+upgrade_postgresql: ## copy the databases into a newer major version of PostgreSQL, which the variables name
+	$(PLAY) playbooks/upgrade_postgresql.yml $(MLOPS_ARGS) $(ARGS)
 
 backup: ## take a backup now, and verify it
 	$(PLAY) playbooks/backup.yml $(MLOPS_ARGS) $(ARGS)

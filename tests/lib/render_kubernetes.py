@@ -60,6 +60,9 @@ def cluster(version="1.32", password="a given one", openshift=False, **overrides
         },
         "postgresql_secrets": login,
         "postgresql_cluster_secret": login,
+        "postgresql_server": {
+            "resources": [{"spec": {"template": {"spec": {"containers": [{"image": "docker.io/library/postgres:16"}]}}}}]
+        },
         "object_store_secrets": {"secrets": store, "previous": {}},
         "object_store_cluster_secret": {"secrets": store, "previous": {}},
         "object_store_certificate": {"certificate": "a certificate", "key": "a key"},
@@ -122,6 +125,7 @@ def calls(roles, role):
 
 # when the task files that apply objects past the internal role do so
 BY_THEMSELVES = {
+    "major_job.yml": "postgresql_engine == 'statefulset'",
     "deploy_cluster.yml": "postgresql_engine == 'cloudnative_pg'",
     "authority.yml": "mlflow_tls_own",
     "certificate_own.yml": "mlflow_tls_own",

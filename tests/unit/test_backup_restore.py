@@ -9,7 +9,7 @@ import tarfile
 
 import pytest
 from lib.backup_program import LOST, Bucket, complete, settings
-from mlops_backup import audit, base_manifest, metrics, recovery, rows, state
+from mlops_backup import addresses, audit, base_manifest, metrics, recovery, rows, state
 from mlops_backup.catalog import Catalog
 from mlops_backup.cipher import Key
 from mlops_backup.objects_restore import newer, run
@@ -289,3 +289,31 @@ def test_secrets_are_kept_with_a_key_or_when_that_is_asked_for(tmp_path):
     assert state.put_secrets(Vault(store, None), NAME, found)
     with pytest.raises(BackupError, match="holds no secrets.*backup_restore_secrets: false"):
         state.read_secrets(Vault(store, None), NAME, {"files": {}})
+
+
+class Addresses:
+    """A cursor that finds `counts` rows of a table and column with addresses of a bucket."""
+
+    def __init__(self, **counts):
+        self.counts, self.answer, self.asked = counts, None, []
+
+    def execute(self, query, values=()):
+        if "information_schema" in query:
+            self.answer = 1
+        else:
+            self.asked.append(values[0])
+            self.answer = next((count for name, count in self.counts.items() if f"FROM {name} " in query), 0)
+
+    def fetchone(self):
+        return (self.answer,)
+
+
+def test_addresses_of_a_bucket_of_another_name_are_refused(tmp_path):
+    manifest = {"name": NAME, "objects": {"bucket": "theirs"}}
+    cursor = Addresses(runs=3)
+    with pytest.raises(BackupError, match="s3://theirs/.*3 of runs.artifact_uri.*object_store_bucket: theirs.*Nothing was replaced"):
+        addresses.check(settings(tmp_path), manifest, cursor)
+    assert set(cursor.asked) == {"s3://theirs/"}
+    addresses.check(settings(tmp_path), manifest, Addresses())
+    # of the same name nothing has to be looked for
+    addresses.check(settings(tmp_path), {"name": NAME, "objects": {"bucket": settings(tmp_path).object_store["bucket"]}}, None)

@@ -52,7 +52,6 @@ def test_the_defaults_are_right():
         ({"mlops_substrate": "kubernetes", "object_store_engine": "external"}, "its administrator's keys"),
         ({"mlops_substrate": "kubernetes", "mlops_backup_directory": "/mnt"}, "in a cluster give mlops_backup_bucket or backup_claim"),
         ({"mlops_substrate": "kubernetes", "backup_restore_secrets": True}, "may not write Secrets"),
-        ({"postgresql_engine": "package"}, "postgresql_engine: package has no backup yet"),
         ({"object_store_engine": "external"}, "object_store_engine: external has no backup yet"),
         ({"mlops_backup_directory": "relative"}, "must be an absolute path"),
         ({"mlops_backup_directory": "/var/lib/mlops/backups"}, "is in the data directory"),
@@ -93,6 +92,14 @@ def test_the_settings_hold_no_secret():
     # one line each, with a real end
     assert files["/var/lib/mlops/secrets/backup_key"] == f"{KEY}\n"
     assert files["/var/lib/mlops/secrets/backup_bucket_secret_key"] == "another-secret\n"
+
+
+def test_the_distributions_server_is_dumped_and_its_log_not_archived():
+    overrides = {"postgresql_engine": "package", "mlops_backup": True}
+    assert problems(**overrides) == []
+    settings = json.loads(value("backup_secret_files", **overrides)[0]["content"])
+    assert (settings["engine"], settings["archive"]) == ("dump", False)
+    assert "archive" not in role(**overrides).render("postgresql", "postgresql.conf.j2")
 
 
 def test_what_is_not_given_is_not_there():

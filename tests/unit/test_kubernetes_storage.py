@@ -115,6 +115,26 @@ def test_a_cluster_of_cloudnative_pg():
     assert (role["createrole"], role["createdb"], role["superuser"]) == (True, True, False)
 
 
+def test_a_new_major_version_is_a_copy_from_one_directory_of_the_volume_to_another():
+    claims = [{"metadata": {"name": "mlops-postgresql", "annotations": {"mlops.platform/postgresql-major": "16"}}}]
+    facts = {**cluster().variables["mlops_cluster"], "objects": {"claims": claims}}
+    roles = cluster(mlops_cluster=facts, postgresql_version=18)
+    assert roles.value("postgresql_older", **within("postgresql")) == ["16"]
+    (job,) = [one for one in manifests(roles, only=("postgresql",)) if one["kind"] == "Job"]
+    # the Service and the NetworkPolicies' clients must not take it for the server
+    assert job["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"] == "postgresql-job"
+    new, old = job["spec"]["template"]["spec"]["containers"]
+    assert (old["image"], new["image"]) == ("docker.io/library/postgres:16", "docker.io/library/postgres:18")
+    assert old["args"] == ["/data/16", "/copy/place", "postgres"]
+    assert new["args"] == ["/data/16", "/data/18", "/copy/place", "postgres", "/run/secrets/postgresql/superuser_password"]
+    assert (old["command"][-1], new["command"][-1]) == ("serve", "copy")
+    # once it is copied, the claim's annotation of before does not count any more
+    assert (
+        cluster(mlops_cluster=facts, postgresql_version=18, postgresql_volume_copied="18").value("postgresql_older", **within("postgresql"))
+        == []
+    )
+
+
 ENGINES = {
     "statefulset": ("mlops-postgresql.mlops.svc", "disable", "app.kubernetes.io/name"),
     "cloudnative_pg": ("mlops-postgresql-rw.mlops.svc", "require", "cnpg.io/cluster"),

@@ -159,7 +159,8 @@ def test_nothing_is_wrong():
         (host(), {"upgrade_schema": {"rc": 13, "stderr": "connection refused"}}, "connection refused"),
         (half_way("migrating"), {"mlflow_version": "3.16.0"}, "was left half-way"),
         (host(), {"upgrade_looked": {"problems": ["/var/lib/mlops has 1 MiB of free disk"]}}, "free disk"),
-        (host(), {"backup_problems": ["postgresql_engine: package has no backup yet"]}, "package has no backup"),
+        (host(), {"backup_problems": ["object_store_engine: external has no backup yet"]}, "external has no backup"),
+        (host(), {"postgresql_engine": "package"}, "package has dumps alone"),
     ],
 )
 def test_what_is_refused(facts, given, words):
@@ -173,7 +174,7 @@ def test_all_problems_are_told_at_once():
 
 
 def test_a_backup_of_ones_own_needs_none_of_ours():
-    assert value("upgrade_problems", upgrade_backup=False, backup_problems=["postgresql_engine: package has no backup yet"]) == []
+    assert value("upgrade_problems", upgrade_backup=False, postgresql_engine="package", backup_problems=["no backup yet"]) == []
 
 
 @pytest.mark.parametrize(

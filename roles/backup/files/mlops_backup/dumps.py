@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 
-from mlops_backup import database, rows, tools
+from mlops_backup import addresses, database, rows, tools
 from mlops_backup.catalog import Catalog
 from mlops_backup.lock import alone, now
 from mlops_backup.plan import plan
@@ -102,6 +102,8 @@ def replace(settings, request):
                 cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(beside))
                 cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(beside, sql.Identifier("mlflow")))
                 load(settings, catalog.vault, manifest, folder, one, f"{one}_restoring")
+            with database.session(settings, "mlflow_restoring") as restored:
+                addresses.check(settings, manifest, restored)
             _exchange(cursor, names(settings), stamp)
     except OSError as error:
         raise BackupError(explain(error, catalog.vault.store)) from None

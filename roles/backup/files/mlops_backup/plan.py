@@ -89,16 +89,19 @@ def _fits(settings, manifest):
         )
     problems = []
     theirs, ours = manifest["database"]["version"] // 10000, settings.postgresql["major"]
-    if theirs > ours or (manifest["engine"] == "base" and theirs != ours):
-        problems.append(f"it holds PostgreSQL {theirs}, and this installation has {ours}")
+    if theirs != ours and (theirs > ours or manifest["engine"] == "base"):
+        remedy = (
+            "make that newer first, by playbooks/upgrade_postgresql.yml"
+            if manifest["engine"] == "dump"
+            else "a base backup is for that version alone; take a dump there (backup_engine: dump)"
+        )
+        problems.append(f"it holds PostgreSQL {theirs}, and this installation has {ours}: {remedy}")
     theirs, ours = (release(versions.get("mlflow", "")) for versions in (manifest["versions"], settings.versions))
     if theirs > ours:
         text = [".".join(map(str, numbers)) for numbers in (theirs, ours)]
-        problems.append(f"it is of MLflow {text[0]}, whose schema this installation's {text[1]} does not know")
+        problems.append(f"it is of MLflow {text[0]}, whose schema this installation's {text[1]} does not know: update the collection first")
     if problems:
-        raise BackupError(
-            f"backup {manifest['name']} does not fit: {'; '.join(problems)}. Update the collection first. Nothing was touched"
-        )
+        raise BackupError(f"backup {manifest['name']} does not fit: {'; '.join(problems)}. Nothing was touched")
 
 
 def _objects(catalog, name):

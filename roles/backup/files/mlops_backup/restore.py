@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from mlops_backup import database, dumps, objects_restore, recovery, state, wal
+from mlops_backup import addresses, database, dumps, objects_restore, recovery, state, wal
 from mlops_backup.catalog import Catalog, moment
 from mlops_backup.lock import alone, look
 from mlops_backup.plan import plan
@@ -60,6 +60,8 @@ def databases(settings, request):
             )
             try:
                 recovery.hold_passwords(settings, server, secrets)
+                with server.session("mlflow") as cursor:
+                    addresses.check(settings, manifest, cursor)
                 if not keep:
                     recovery.forget_objects(server)
                 last, schemas = recovery.replayed(server), database.schemas(settings, host=server.run, port=server.port, password=False)
