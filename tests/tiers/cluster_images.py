@@ -216,7 +216,8 @@ def compressed(archive: Path) -> Path:
 def main() -> int:
     """Do what the command line says and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {' '.join([*IMAGES, *MORE])}; those of {' '.join(IMAGES)} where none is given")
+    listed = f"{' '.join(IMAGES)}, all where none is given; {' '.join(MORE)}"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {listed}")
     parser.add_argument("--load", action="store_true", help="load them into the test cluster too")
     parser.add_argument("--compressed", action="store_true", help="print archives that are compressed")
     given = parser.parse_args()
