@@ -93,6 +93,8 @@ def collection(tmp_path):
                 *([{"ansible.builtin.set_fact": LEFT[called]}] if called in LEFT else []),
             ]
             (place / "roles" / role / "tasks" / f"{name}.yml").write_text(json.dumps(tasks))
+    # the program that a host is given
+    (place / "roles/mlflow/files").symlink_to(ROOT / "roles/mlflow/files")
     return tmp_path / "collections"
 
 
