@@ -93,6 +93,8 @@ def collection(tmp_path):
                 *([{"ansible.builtin.set_fact": LEFT[called]}] if called in LEFT else []),
             ]
             (place / "roles" / role / "tasks" / f"{name}.yml").write_text(json.dumps(tasks))
+    # the program that a host is given
+    (place / "roles/mlflow/files").symlink_to(ROOT / "roles/mlflow/files")
     return tmp_path / "collections"
 
 
@@ -155,6 +157,9 @@ STOPPED = [*SAVED, "mlflow stop_kubernetes old", *SAVED, "mlflow look_kubernetes
 MIGRATED = ["mlflow migrate_kubernetes new", "mlflow look_kubernetes new"]
 VERIFIED = ["mlflow reach new", "mlflow leave new"]
 BACK = ["mlflow forget_migration old", "backup main old", "backup restore old", "mlflow reach old", "mlflow leave old"]
+PREPARED = [
+    f"{name} old" for name in ("kubernetes_cluster main", "postgresql facts", "object_store facts", "mlflow facts", "backup program")
+]
 
 
 def test_all_goes_well(upgrade):
@@ -229,7 +234,7 @@ def test_one_that_was_killed_in_the_migration_is_gone_on_with(upgrade):
 def test_one_that_was_killed_on_its_way_back_goes_back(upgrade):
     code, calls, output, journal = upgrade({**left("returning"), "failure": "it was broken"})
     assert code == 2
-    assert calls == ["kubernetes_cluster main old", "mlflow facts old", "backup program old", *BACK]
+    assert calls == [*PREPARED, *BACK]
     assert "had failed: it was broken" in output and journal["state"] == "returned"
 
 
@@ -241,7 +246,7 @@ def test_by_hand_it_goes_back_once_the_namespace_was_typed(upgrade):
 def test_by_hand_it_goes_back(upgrade):
     code, calls, output, journal = upgrade(left("done"), upgrade_back=True, backup_restore_confirm="ns")
     assert code == 0, output
-    assert calls == ["kubernetes_cluster main old", "mlflow facts old", "backup program old", *BACK]
+    assert calls == [*PREPARED, *BACK]
     assert journal["state"] == "returned" and f"Set mlflow_image to {OLD}" in output
 
 
@@ -311,8 +316,10 @@ def on_host(server, collection, tmp_path):
         output = re.sub(r"\s+", " ", output)
         calls = re.findall(r"CALLED (\w+ \w+) ", output)
         assert not (data / "upgrade/holder.json").exists()
-        words = {name: (data / "runtime" / name / "bin/words").read_text().split() for name in ("old", "new")}
-        return ended, calls, output, json.loads((data / "upgrade/journal.json").read_text()), words
+        words = {name: (data / "runtime" / name / "bin/words") for name in ("old", "new")}
+        said = {name: path.read_text().split() if path.exists() else [] for name, path in words.items()}
+        journal = data / "upgrade/journal.json"
+        return ended, calls, output, json.loads(journal.read_text()) if journal.exists() else {}, said
 
     return run
 
