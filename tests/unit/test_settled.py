@@ -39,10 +39,11 @@ def test_one_that_is_under_way_is_waited_for(holder):
     assert f"{HERE['user']} on {HERE['host']}, process {HERE['pid']}, upgrades MLflow in /srv/ml1 since 2026-11-29T04:00:00Z" in message
 
 
-@pytest.mark.parametrize("name", ["migrate_object_store", "restore", "rotate"])
+@pytest.mark.parametrize("name", ["migrate_object_store", "restore", "rotate", "upgrade_postgresql"])
 def test_it_is_asked_before_anything_changes(name):
     """What stands before it looks, and the facts of a host are what it asks."""
     tasks = Roles().load(ROOT / f"playbooks/{name}.yml")[0]["tasks"]
-    called = [task.get("ansible.builtin.import_role", {}).get("tasks_from") or task.get("ansible.builtin.import_tasks") for task in tasks]
+    roles = [{"name": task.get("ansible.builtin.import_tasks"), **task.get("ansible.builtin.import_role", {})} for task in tasks]
+    called = [role.get("tasks_from") or role["name"] for role in roles]
     before = called[: called.index("settled")]
-    assert before and set(before) <= {"check", "tasks/existing.yml", "tasks/backup_facts.yml"}
+    assert before and set(before) <= {"check", "mlops.platform.preflight", "tasks/existing.yml", "tasks/backup_facts.yml"}
