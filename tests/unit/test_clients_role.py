@@ -11,6 +11,8 @@ from lib.render import ROLES, ROOT, Roles, within
 CALLED = {"mlops_substrate": "local", "doctor_client_here": {"stdout_lines": ["3.17.2"]}, "mlflow_image": "registry/mlflow:v3.16.0-full"}
 HOST = {"mlflow": {"version": "3.17.2"}, "data_dir": "/var/lib/mlops"}
 UPGRADE = {
+    "mlops_substrate": "local",
+    "postgresql_engine": "embedded",
     "mlops_host": {"upgrade_pending": False, "environments": ["old"], **HOST},
     "upgrade_looked": {"problems": []},
     "upgrade_schema": {"rc": 0},
@@ -24,9 +26,11 @@ UPGRADE = {
 
 def play(role, show):
     """Return a play that includes clients.yml of a role and writes the variable `show` down."""
-    files = ["roles/common/vars/main.yml", f"roles/{role}/defaults/main.yml", f"roles/{role}/vars/main.yml"]
+    files = [ROOT / "roles/common/vars/main.yml", ROOT / f"roles/{role}/defaults/main.yml"]
+    # one file, or a directory of them
+    files += [*ROOT.glob(f"roles/{role}/vars/main.yml"), *sorted(ROOT.glob(f"roles/{role}/vars/main/*.yml"))]
     return {
-        "vars_files": [str(ROOT / file) for file in files],
+        "vars_files": [str(file) for file in files],
         "tasks": [
             {"ansible.builtin.include_tasks": str(ROOT / f"roles/{role}/tasks/clients.yml")},
             {"ansible.builtin.copy": {"content": "{{ " + show + " | to_json }}", "dest": "{{ playbook_dir }}/shown.json", "mode": "0600"}},

@@ -30,7 +30,8 @@ def test_postgresql_in_one_pod():
     found = objects("postgresql")
     name = "mlops-postgresql"
     kinds = ("ServiceAccount", "Service", "PersistentVolumeClaim", "ConfigMap", "StatefulSet", "NetworkPolicy")
-    assert set(found) == {(kind, name) for kind in kinds}
+    # the Job that copies the databases into a new major version is applied by its own playbook alone
+    assert {one for one in found if one[0] != "Job"} == {(kind, name) for kind in kinds}
     conf = found["ConfigMap", name]["data"]["postgresql.conf"]
     assert "listen_addresses = '*'" in conf
     assert "hba_file = '/etc/postgresql/pg_hba.conf'" in conf
