@@ -156,8 +156,10 @@ def test_starts_at_once_share_one(place, runtime):
 
 
 def test_a_port_that_nobody_has(place, runtime):
-    name = place.pods("web")[0].metadata.name
+    # a pod that an earlier test deleted may still be ending, and is never ready again
+    name = next(pod.metadata.name for pod in place.pods("web") if not pod.metadata.deletion_timestamp)
     found = place.run("cluster_port_forward", pod=name, port=9)
+    assert found.get("forwarded"), found
     with pytest.raises(OSError):
         get(found["url"])
     assert "refused" in logs(runtime)
