@@ -56,7 +56,7 @@ def test_another_version_is_refused_and_the_playbook_named(old):
 
 def test_where_the_copy_fails_the_old_server_goes_on(old):
     missing_image = {**NEW, "postgresql_image": "docker.io/library/postgres:there-is-none"}
-    explained(old.run(UPGRADE, extra=missing_image), "PostgreSQL 17 runs on, and its data are as they were")
+    explained(old.run(UPGRADE, extra=missing_image), "data of PostgreSQL 17 are as they were")
     old.wait_until_up()
     assert major(old) == 17 and missing(old, old.runs) == []
 
