@@ -14,7 +14,7 @@ from lib import platform_clients as clients
 from lib.platform import PORTS
 
 OPTIONS = [
-    *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+    *("-filer", "-s3", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
     *("-master.telemetry=false", "-master.volumePreallocate=false", "-master.volumeSizeLimitMB=64", "-master.electionTimeout=1s"),
     *("-volume.max=0", "-volume.minFreeSpace=512MiB", "-volume.preStopSeconds=0"),
 ]
@@ -27,10 +27,10 @@ def port_options(first):
 
 
 @contextlib.contextmanager
-def second_server(weed, folder, port=PORTS + 61, user=None):
+def second_server(weed, folder, port=PORTS + 61, user=None, address="127.0.0.1"):
     """Run the program `weed` below `folder`; give the connection options of its administrator.
 
-    `user`: access_key and secret_key of an identity more, which reads, writes and lists.
+    `user`: access_key and secret_key of an identity more, which reads, writes and lists. `address`: where it listens.
     """
     keys = {"access_key": secrets.token_hex(10), "secret_key": secrets.token_hex(20)}
     identities = [
@@ -43,11 +43,12 @@ def second_server(weed, folder, port=PORTS + 61, user=None):
     config.write_text(json.dumps({"identities": identities}), encoding="utf-8")
     Path(folder, "data").mkdir()
     sockets = [f"-{part}.localSocket={folder}/{part}.sock" for part in ("filer", "s3")]
-    command = [weed, "-logtostderr=true", "server", f"-dir={folder}/data", *OPTIONS, *port_options(port), *sockets, f"-s3.config={config}"]
+    listen = [f"-ip={address}", f"-ip.bind={address}", *port_options(port), *sockets]
+    command = [weed, "-logtostderr=true", "server", f"-dir={folder}/data", *OPTIONS, *listen, f"-s3.config={config}"]
     # it looks for security.toml in its directory and in its home
     with Path(folder, "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env={**os.environ, "HOME": str(folder)}, stdout=log, stderr=log)
-    connection = {"endpoint_url": f"http://127.0.0.1:{port}", "region": "us-east-1", "addressing_style": "path", **keys}
+    connection = {"endpoint_url": f"http://{address}:{port}", "region": "us-east-1", "addressing_style": "path", **keys}
     try:
         wait_until_writable(connection, Path(folder, "log"))
         yield connection

