@@ -99,27 +99,6 @@ def play(server, tmp_path, playbook, **more):
     return done.stdout
 
 
-def test_down_hibernates_the_cluster_and_stops_everything_else(server, tmp_path):
-    before = server.names("PersistentVolumeClaim") | server.names("Secret") | server.names("Cluster")
-    play(server, tmp_path, "down")
-    assert server.names("Pod") == {"of-others-1"}
-    assert server.get("Cluster", "mlops-postgresql")["metadata"]["annotations"] == {"cnpg.io/hibernation": "on"}
-    assert "annotations" not in server.get("Cluster", "of-others")["metadata"]
-    assert server.names("PersistentVolumeClaim") | server.names("Secret") | server.names("Cluster") == before
-    # the number alone: `scale` is a resource of its own, with permissions of its own
-    assert not [asked.path for asked in server.asked if asked.path.endswith("/scale")]
-    assert "changed=0" in play(server, tmp_path, "down")
-
-
-def test_reset_removes_the_cluster_and_its_volumes_and_no_other(server, tmp_path):
-    play(server, tmp_path, "reset")
-    assert {(one["kind"], one["metadata"]["name"]) for one in server.objects} == {
-        ("Cluster", "of-others"),
-        ("Pod", "of-others-1"),
-        ("PersistentVolumeClaim", "of-others-1"),
-    }
-
-
 BACKUP = {**OURS, "app.kubernetes.io/name": "backup"}
 
 
@@ -134,22 +113,45 @@ def back_up(server):
     server.put("v1", "ConfigMap", "mlops-inventory-backup-schedule", inventory, data={"objects": "batch/v1 CronJob mlops-backup\n"})
 
 
-def test_down_suspends_the_schedule_of_backups_and_ends_what_it_does(server, tmp_path):
+def test_down_stops_everything_and_keeps_the_data(server, tmp_path):
+    """The Cluster sleeps, the schedule of backups is suspended, and the backup that is under way ends."""
     back_up(server)
+    kept = ("PersistentVolumeClaim", "Secret", "Cluster")
+    before = {kind: server.names(kind) for kind in kept}
     play(server, tmp_path, "down")
+    assert server.names("Pod") == {"of-others-1"}
+    assert server.get("Cluster", "mlops-postgresql")["metadata"]["annotations"] == {"cnpg.io/hibernation": "on"}
+    assert "annotations" not in server.get("Cluster", "of-others")["metadata"]
     assert server.get("CronJob", "mlops-backup")["spec"]["suspend"] is True
     assert server.names("Job") == {"mlops-backup-1"}
-    assert "mlops-backup" in server.names("PersistentVolumeClaim")
+    assert {kind: server.names(kind) for kind in kept} == before
+    # the number alone: `scale` is a resource of its own, with permissions of its own
+    assert not [asked.path for asked in server.asked if asked.path.endswith("/scale")]
     assert "changed=0" in play(server, tmp_path, "down")
 
 
-def test_reset_leaves_the_backups_and_the_number_by_which_they_are_found(server, tmp_path):
+def test_reset_removes_all_that_is_ours_but_the_backups_and_their_number(server, tmp_path):
     back_up(server)
     said = play(server, tmp_path, "reset")
     assert "mlops_reset_backups=mlops-backup" in said
-    assert server.names("PersistentVolumeClaim") == {"mlops-backup", "of-others-1"}
-    assert server.names("Secret") == {"mlops-backup-secrets"}
-    assert not server.names("CronJob") | server.names("ConfigMap") | server.names("Deployment")
+    # a CronJob's Jobs go with it, which is what a cluster does
+    assert {(one["kind"], one["metadata"]["name"]) for one in server.objects if one["kind"] != "Job"} == {
+        ("Cluster", "of-others"),
+        ("Pod", "of-others-1"),
+        ("PersistentVolumeClaim", "of-others-1"),
+        ("PersistentVolumeClaim", "mlops-backup"),
+        ("Secret", "mlops-backup-secrets"),
+    }
+
+
+@LONG
+def test_reset_removes_the_cluster_and_its_volumes_and_no_other(server, tmp_path):
+    play(server, tmp_path, "reset")
+    assert {(one["kind"], one["metadata"]["name"]) for one in server.objects} == {
+        ("Cluster", "of-others"),
+        ("Pod", "of-others-1"),
+        ("PersistentVolumeClaim", "of-others-1"),
+    }
 
 
 @LONG
