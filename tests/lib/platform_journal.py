@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import threading
 import time
 
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 API = "/api/2.0/mlflow"
+# answers that MLflow's client takes for passing (mlflow.utils.request_utils); it waits 2 s before it sends again, and twice as long each time
+PASSING = {408, 429, 500, 502, 503, 504}
 
 
 class Journal:
-    """As a context: `clients` threads write whole runs (parameter, metric, artifact) until its end. `runs`: what was acknowledged."""
+    """As a context: `clients` threads write whole runs (parameter, metric, artifact) until its end.
 
-    def __init__(self, platform, clients=2, pause=0.05, login=True, timeout=10):
+    `runs` holds what was acknowledged, `failures` the words of what was not. With `retries` an artifact is sent again, as MLflow's own client
+    does 7 times (MLFLOW_HTTP_REQUEST_MAX_RETRIES); `again` of a run says how often.
+    """
+
+    def __init__(self, platform, clients=2, pause=0.05, login=True, timeout=10, retries=0):
         self.platform, self.clients, self.pause, self.login, self.timeout = platform, clients, pause, login, timeout
-        self.runs, self.failures, self.lock, self.stop = [], 0, threading.Lock(), threading.Event()
+        self.retries = retries
+        self.runs, self.failures, self.lock, self.stop = [], [], threading.Lock(), threading.Event()
 
     def __enter__(self):
         self.threads = [threading.Thread(target=self.work, args=(number,)) for number in range(self.clients)]
@@ -33,15 +41,16 @@ class Journal:
         http = self.platform.http(self.login, timeout=self.timeout)
         count = 0
         while not self.stop.is_set():
-            count += 1
+            count, began = count + 1, time.time()
             try:
-                run = write(http, f"journal-{number}-{count}", os.urandom(1000 + 20000 * (count % 4)))
+                run = write(http, f"journal-{number}-{count}", os.urandom(1000 + 20000 * (count % 4)), self.retries)
                 with self.lock:
                     self.runs.append(run)
-            except (OSError, AssertionError):
+            except (OSError, AssertionError) as error:
                 # not acknowledged: it may be there or not
+                moment = time.strftime("%T", time.localtime(began))
                 with self.lock:
-                    self.failures += 1
+                    self.failures.append(f"{moment}, after {time.time() - began:.0f} s: {type(error).__name__} {error}")
             self.stop.wait(self.pause)
 
     def before(self, moment):
@@ -49,14 +58,28 @@ class Journal:
         return [run for run in self.runs if run["acknowledged"] < moment]
 
 
-def write(http, name, content):
+def send(http, path, content, retries=0):
+    """Send an artifact, up to `retries` times again; return (status, words, how often again). Raises OSError."""
+    for retry in itertools.count():
+        try:
+            status, _headers, words = http("PUT", path, content)
+            if status not in PASSING or retry == retries:
+                return status, words, retry
+        except OSError:
+            if retry == retries:
+                raise
+        time.sleep(2 ** (retry + 1))
+
+
+def write(http, name, content, retries=0):
     """Write one run with an artifact of `content`; return what was acknowledged. Raises OSError and AssertionError."""
     run_id = http.json("POST", f"{API}/runs/create", {"experiment_id": "0", "run_name": name, "start_time": 1})["run"]["info"]["run_id"]
     http.json("POST", f"{API}/runs/log-parameter", {"run_id": run_id, "key": "name", "value": name})
     http.json("POST", f"{API}/runs/log-metric", {"run_id": run_id, "key": "size", "value": len(content), "timestamp": 1, "step": 1})
-    status, _headers, words = http("PUT", f"{ARTIFACTS}/0/{run_id}/artifacts/data.bin", content)
+    status, words, again = send(http, f"{ARTIFACTS}/0/{run_id}/artifacts/data.bin", content, retries)
     assert status == 200, f"{status} {words[:200]!r}"
-    return {"id": run_id, "name": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "acknowledged": time.time()}
+    digest = hashlib.sha256(content).hexdigest()
+    return {"id": run_id, "name": name, "size": len(content), "sha256": digest, "acknowledged": time.time(), "again": again}
 
 
 def missing(platform, runs):
