@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import threading
 import time
 
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 API = "/api/2.0/mlflow"
-# answers that MLflow's client takes for passing (mlflow.utils.request_utils); it waits 2 s before it sends again, and twice as long each time
+# answers that MLflow's client takes for passing (mlflow.utils.request_utils); it waits 2 s before it sends again, each time twice as long
 PASSING = {408, 429, 500, 502, 503, 504}
 
 
 class Journal:
     """As a context: `clients` threads write whole runs (parameter, metric, artifact) until its end.
 
-    `runs` holds what was acknowledged, `failures` the words of what was not. With `retries` an artifact is sent again, as MLflow's own client
-    does 7 times (MLFLOW_HTTP_REQUEST_MAX_RETRIES); `again` of a run says how often.
+    `runs` holds what was acknowledged, `failures` the words of what was not. With `retries` an artifact is sent again, as MLflow's own
+    client does 7 times (MLFLOW_HTTP_REQUEST_MAX_RETRIES); `again` of a run says how often.
     """
 
     def __init__(self, platform, clients=2, pause=0.05, login=True, timeout=10, retries=0):
@@ -60,15 +59,18 @@ class Journal:
 
 def send(http, path, content, retries=0):
     """Send an artifact, up to `retries` times again; return (status, words, how often again). Raises OSError."""
-    for retry in itertools.count():
+    again = 0
+    while True:
         try:
             status, _headers, words = http("PUT", path, content)
-            if status not in PASSING or retry == retries:
-                return status, words, retry
         except OSError:
-            if retry == retries:
+            if again == retries:
                 raise
-        time.sleep(2 ** (retry + 1))
+        else:
+            if status not in PASSING or again == retries:
+                return status, words, again
+        again += 1
+        time.sleep(2**again)
 
 
 def write(http, name, content, retries=0):
