@@ -27,31 +27,6 @@ options:
     description: Labels that the ConfigMap gets where it is made.
     type: dict
     default: {}
-  state:
-    description:
-      - V(claimed) writes O(run) down as the one that upgrades. If it is the turn of another run, nothing is written, and that run is
-        returned as RV(held_by).
-      - V(recorded) adds O(entry) to the journal.
-      - V(released) adds O(entry), if there is one, and lets the next run in.
-    type: str
-    choices: [claimed, recorded, released]
-    required: true
-  run:
-    description: This run, as the lookup P(mlops.platform.controller_run#lookup) describes it.
-    type: dict
-    required: true
-  over:
-    description: A run that is known to have ended, whose turn may be taken.
-    type: dict
-    default: {}
-  entry:
-    description: What the journal gets. The key C(state) must be among it.
-    type: dict
-    default: {}
-  anew:
-    description: Whether the journal begins with O(entry), and what an earlier upgrade has left is forgotten.
-    type: bool
-    default: false
 attributes:
   check_mode:
     support: full
@@ -64,6 +39,7 @@ attributes:
 extends_documentation_fragment:
   - mlops.platform.attributes
   - mlops.platform.cluster
+  - mlops.platform.upgrade_journal
 notes:
   - The user of the connection needs the verbs C(get), C(create) and C(patch) on C(configmaps) in the namespace.
 seealso:

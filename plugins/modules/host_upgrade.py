@@ -18,31 +18,6 @@ options:
     description: The data directory of the installation.
     type: path
     required: true
-  state:
-    description:
-      - V(claimed) writes O(run) down as the one that upgrades. If it is the turn of another run, nothing is written, and that run is
-        returned as RV(held_by).
-      - V(recorded) adds O(entry) to the journal.
-      - V(released) adds O(entry), if there is one, and lets the next run in.
-    type: str
-    choices: [claimed, recorded, released]
-    required: true
-  run:
-    description: This run, as the lookup P(mlops.platform.controller_run#lookup) describes it.
-    type: dict
-    required: true
-  over:
-    description: A run that is known to have ended, whose turn may be taken.
-    type: dict
-    default: {}
-  entry:
-    description: What the journal gets. The key C(state) must be among it.
-    type: dict
-    default: {}
-  anew:
-    description: Whether the journal begins with O(entry), and what an earlier upgrade has left is forgotten.
-    type: bool
-    default: false
 attributes:
   check_mode:
     support: full
@@ -54,6 +29,7 @@ attributes:
     details: The journal holds times.
 extends_documentation_fragment:
   - mlops.platform.attributes
+  - mlops.platform.upgrade_journal
 seealso:
   - module: mlops.platform.cluster_upgrade
   - plugin: mlops.platform.controller_run
