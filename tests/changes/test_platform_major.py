@@ -11,15 +11,13 @@ from lib.backup_program import KEY
 from lib.long_tests import LONG
 from lib.platform import PORTS, Platform, remove_user, user_exists
 from lib.platform_journal import missing, write
-from lib.platform_rows import owners, rows
-from lib.s3_buckets import bodies
+from lib.platform_major import UPGRADE, fill, finished, major, upgrade
+from lib.platform_rows import owners
 
 # an installation and ten runs of playbooks
 pytestmark = [LONG, pytest.mark.skipif(os.geteuid() != 0, reason="only root installs the distribution's PostgreSQL")]
 
-UPGRADE = "playbooks/upgrade_postgresql.yml"
 NEW = {"postgresql_engine": "embedded"}
-BUCKET, HISTORY = "mlflow-artifacts", "artifacts/0/major/history"
 
 
 @pytest.fixture(scope="module")
@@ -33,22 +31,13 @@ def packaged():
         platform.major = major(platform)
         if platform.major >= 18:
             pytest.skip(f"the distribution has PostgreSQL {platform.major}")
-        platform.runs = [write(platform.http(), f"before-{number}", os.urandom(1000 + 100_000 * number)) for number in range(3)]
-        s3 = platform.s3()
-        for body in (b"one", None, b"two"):
-            s3.delete_object(Bucket=BUCKET, Key=HISTORY) if body is None else s3.put_object(Bucket=BUCKET, Key=HISTORY, Body=body)
+        fill(platform)
         yield platform
     finally:
         if not kept:
             platform.reset()
             if not had_user:
                 remove_user()
-
-
-def major(platform):
-    with platform.database("postgres") as cursor:
-        cursor.execute("SHOW server_version_num")
-        return int(cursor.fetchone()[0]) // 10000
 
 
 @pytest.fixture(scope="module")
@@ -81,20 +70,10 @@ def test_where_the_copy_fails_the_old_server_goes_on(packaged, number):
 
 
 def test_everything_is_there_after_the_upgrade(packaged, number):
-    expected, history = rows(packaged, users=True), bodies(packaged.s3(), BUCKET, HISTORY)
-    packaged.variables.update(NEW)
-    run = packaged.run(UPGRADE).ok()
-    print(f"\nupgraded in {run.seconds:.0f} s")
-    packaged.wait_until_up()
-    assert major(packaged) == 18
-    assert rows(packaged, users=True) == expected and owners(packaged) == {"mlflow"}
-    assert missing(packaged, packaged.runs) == [] and bodies(packaged.s3(), BUCKET, HISTORY) == history
+    upgrade(packaged, NEW)
     aside = Path(packaged.data_dir, "backup", f"replaced-postgresql-{packaged.major}")
     assert [path.read_text().strip() for path in aside.glob("*/PG_VERSION")] == [str(packaged.major)]
-    packaged.run("playbooks/verify.yml").unchanged()
-    packaged.run().unchanged()
-    # nothing more to do
-    packaged.run(UPGRADE).unchanged()
+    finished(packaged)
 
 
 def test_a_dump_of_the_old_engine_is_restored_into_the_new_one(packaged, number):

