@@ -47,6 +47,8 @@ class Platform(ObjectServer):
         metadata = {**given["metadata"], "uid": f"uid-{next(self.numbers)}", "resourceVersion": "1", "generation": 1}
         made = {"apiVersion": version, "kind": kind, **given, "metadata": metadata}
         metadata.setdefault("labels", {})
+        if asked.query.get("dryRun"):
+            return made
         self.objects.append(made)
         if kind == "Job":
             self.run(made)
