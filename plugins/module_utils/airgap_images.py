@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -37,7 +38,7 @@ def archive(reference, architecture):
 
 
 def run(*command):
-    """Run a program and return its output. Raises checked_file.Failed with its own words."""
+    """Run a program and return its output, in bytes. Raises checked_file.Failed with its own words."""
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=TIMEOUT)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -45,7 +46,7 @@ def run(*command):
     if done.returncode:
         said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
         raise checked_file.Failed(said[-1] if said else f"{command[0]} ended with {done.returncode}")
-    return done.stdout.decode("utf-8", "replace").strip()
+    return done.stdout
 
 
 def fetch(path, reference, pinned, architecture, target):
@@ -59,7 +60,9 @@ def fetch(path, reference, pinned, architecture, target):
     known = f"{name}:{tag or 'latest'}"
     if path.endswith("skopeo"):
         system = ("--override-os", "linux", "--override-arch", architecture)
-        found = digest or run(path, "inspect", *system, "--format", "{{.Digest}}", f"docker://{source}")
+        # Of the manifest as it is, an image index too. Without --raw skopeo lists all tags besides, and asks the registry itself for them,
+        # past a mirror that registries.conf names.
+        found = digest or f"sha256:{hashlib.sha256(run(path, 'inspect', '--raw', f'docker://{source}')).hexdigest()}"
         run(path, "copy", "--quiet", *system, f"docker://{name}@{found}", f"docker-archive:{target}:{known}")
         return found
     try:
@@ -69,7 +72,7 @@ def fetch(path, reference, pinned, architecture, target):
         there = False
     run(path, "pull", "--quiet", "--os", "linux", "--arch", architecture, source)
     try:
-        found = digest or run(path, "image", "inspect", "--format", "{{.Digest}}", source)
+        found = digest or run(path, "image", "inspect", "--format", "{{.Digest}}", source).decode("ascii").strip()
         run(path, "tag", source, known)
         run(path, "save", "--quiet", "--format", "docker-archive", "--output", target, known)
     finally:

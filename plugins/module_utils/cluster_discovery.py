@@ -20,6 +20,7 @@ KINDS = {
     "PodMonitor": ("monitoring.coreos.com", ["v1"]),
     "PrometheusRule": ("monitoring.coreos.com", ["v1"]),
     "Cluster": ("postgresql.cnpg.io", ["v1"]),
+    "ObjectStore": ("barmancloud.cnpg.io", ["v1"]),
     "Certificate": ("cert-manager.io", ["v1"]),
     "Route": ("route.openshift.io", ["v1"]),
     "BuildConfig": ("build.openshift.io", ["v1"]),

@@ -90,7 +90,7 @@ def test_a_downgrade_and_an_unknown_version_are_refused_before_anything_is_touch
 
 def test_one_that_is_killed_while_it_goes_back_is_gone_back_with(old):
     running = old.platform.start("playbooks/upgrade.yml", extra={"mlflow_version": NEW, "upgrade_fail_at": "start"})
-    assert running.wait_for_task("Stop the object store and PostgreSQL")
+    assert running.wait_for_task("backup : Restore it")
     running.kill()
     assert old.journal()["state"] == "returning"
     site = old.platform.run(extra={"mlflow_version": NEW})

@@ -30,6 +30,7 @@ ORDER = (
     "test_cluster_playbooks.py",
     "test_cluster_split.py",
     "test_cluster_refusals.py",
+    "test_cluster_outside.py",
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from lib.api_server import ApiServer, Refused
 
 KINDS = {
@@ -71,23 +73,30 @@ class ObjectServer(ApiServer):
 
     def _many(self, asked, version, kind):
         found = [one for one in self.objects if (one["apiVersion"], one["kind"]) == (version, kind) and self._taken(one, asked.query)]
-        if asked.method == "DELETE":
+        if asked.method == "DELETE" and not asked.query.get("dryRun"):
             self._remove(found)
         return {"kind": f"{kind}List", "apiVersion": version, "metadata": {"resourceVersion": "1"}, "items": found}
 
     @staticmethod
     def _taken(item, query):
-        terms = [term.split("=", 1) for term in query.get("labelSelector", "").split(",") if term]
+        words = [term for term in query.get("labelSelector", "").split(",") if term]
+        terms = [term.split("=", 1) for term in words if "=" in term]
+        # KEY alone takes what has such a label, whatever it says
+        there = [term for term in words if "=" not in term]
         names = [term.split("=")[1] for term in query.get("fieldSelector", "").split(",") if term.startswith("metadata.name=")]
         labels = item["metadata"]["labels"]
         # KEY!=VALUE takes what has no such label as well
         kept = all((labels.get(key.rstrip("!")) == value) != key.endswith("!") for key, value in terms)
-        return kept and item["metadata"]["name"] in (names or [item["metadata"]["name"]])
+        return kept and set(there) <= set(labels) and item["metadata"]["name"] in (names or [item["metadata"]["name"]])
 
     def _one(self, asked, at, name):
         found = [one for one in self.objects if (one["apiVersion"], one["kind"], one["metadata"]["name"]) == (*at, name)]
         if not found:
             raise Refused(404, f"{asked.path} not found", "NotFound")
+        if asked.query.get("dryRun"):
+            asked_for = copy.deepcopy(found[0])
+            merge(asked_for, asked.body if asked.method == "PATCH" else {})
+            return asked_for
         if asked.method == "PATCH":
             merge(found[0], asked.body)
             self.react()

@@ -132,7 +132,7 @@ def settings(folder, **changed):
         "key_file": "",
         "secrets_in_clear": False,
         "archive": True,
-        "postgresql": {"data": str(folder / "data/postgresql/18"), "major": 18, "superuser": "postgres", "accounts": [], "schemas": {}},
+        "postgresql": {"data": str(folder / "data/postgresql/18"), "major": 18, "administrator": "postgres", "accounts": [], "schemas": {}},
         "object_store": {"bucket": BUCKET, "data": str(folder / "data/seaweedfs")},
         "versions": {"mlflow": "mlflow[auth]==3.17.2\n"},
         "variables": {},

@@ -13,16 +13,15 @@ MIRROR = ROOT.parent / "shared" / "mirror"
 MONITORS = (
     "raw.githubusercontent.com/prometheus-operator/prometheus-operator/*/example/prometheus-operator-crd/monitoring.coreos.com_{}.yaml"
 )
+# CloudNativePG's archive; no run installs it
+PLUGIN = "github.com/cloudnative-pg/plugin-barman-cloud/releases/download/*/manifest.yaml"
 
 
 def files():
     """Return the files that define the roles' kinds: of CloudNativePG the version that a run installs."""
     operator = MIRROR / Roles().value("mlops_downloads.cloudnative_pg.path")
-    return [
-        path
-        for path in (operator, *(one for name in ("servicemonitors", "podmonitors") for one in MIRROR.glob(MONITORS.format(name))))
-        if path.is_file()
-    ]
+    others = (*(MONITORS.format(name) for name in ("servicemonitors", "podmonitors")), PLUGIN)
+    return [path for path in (operator, *(one for name in others for one in MIRROR.glob(name))) if path.is_file()]
 
 
 def metallb():

@@ -15,6 +15,7 @@ OPTIONAL_KINDS = {
     "PodMonitor": "monitoring.coreos.com/v1",
     "PrometheusRule": "monitoring.coreos.com/v1",
     "Cluster": "postgresql.cnpg.io/v1",
+    "ObjectStore": "barmancloud.cnpg.io/v1",
 }
 OPENSHIFT_KINDS = {
     "Route": "route.openshift.io/v1",

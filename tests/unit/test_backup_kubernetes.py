@@ -136,7 +136,7 @@ def test_an_object_store_that_is_older_than_the_database_is_restarted():
     pods = [{"metadata": {"name": name, "creationTimestamp": f"2026-11-29T1{hour}:00:00Z"}} for name, hour in (("old", 1), ("new", 3))]
     claim = {"metadata": {"creationTimestamp": "2026-11-29T12:00:00Z"}}
     for claims, older in (([claim], ["old"]), ([], [])):
-        found = value("backup_store_older", backup_store_pods={"resources": pods}, backup_database_claim={"resources": claims})
+        found = value("backup_store_older", backup_store_pods={"resources": pods}, backup_database_found={"resources": claims})
         assert [one["metadata"]["name"] for one in found] == older
 
 
@@ -152,5 +152,56 @@ def test_a_restore_that_failed_knows_whether_anything_was_replaced():
         ({}, old, False),
     )
     for answer, claim, untouched in cases:
-        given = {"backup_answer": answer, "backup_database_claim": claim, "mlflow_deployment": deployment}
+        given = {"backup_answer": answer, "backup_database_found": claim, "mlflow_deployment": deployment}
         assert value("backup_untouched", **given) is untouched, (answer, claim)
+
+
+EXTERNAL = {
+    "postgresql_engine": "external",
+    "postgresql_external_host": "db.example.com",
+    "postgresql_external_user": "dba",
+    "postgresql_external_password": "the owner's",
+    "postgresql_external_database": "theirs",
+    "postgresql_external_sslmode": "verify-full",
+    "postgresql_external_ca": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+}
+
+
+def volume(spec, name):
+    return next(one for one in spec["volumes"] if one["name"] == name)
+
+
+def test_a_server_outside_is_asked_as_the_given_account_over_tls():
+    found = settings(**EXTERNAL)["postgresql"]
+    assert (found["administrator"], found["database"], found["password"]) == ("dba", "theirs", "backup_postgresql_password")
+    assert (found["host"], found["sslmode"], found["sslrootcert"]) == ("db.example.com", "verify-full", "/mlops/etc/postgresql.crt")
+    given = objects(**EXTERNAL)
+    assert given["ConfigMap", "mlops-backup"]["data"]["postgresql.crt"] == EXTERNAL["postgresql_external_ca"]
+    # both containers have it from the same Secret, which holds nothing else here
+    assert set(given["Secret", "mlops-backup"]["data"]) == {"backup_postgresql_password"}
+    assert set(mounted(job(**EXTERNAL))) == {"mlops-object-store-secrets", "mlops-backup"}
+    secret = volume(job(**EXTERNAL), "password")["secret"]
+    assert (secret["secretName"], secret["items"]) == ("mlops-backup", [{"key": "backup_postgresql_password", "path": "password"}])
+
+
+def test_the_operators_server_is_asked_as_the_administrator_that_it_was_given():
+    operator = {"postgresql_engine": "cloudnative_pg"}
+    found = settings(**operator)["postgresql"]
+    assert (found["administrator"], found["password"]) == ("mlops_admin", "postgresql_admin_password")
+    assert (found["host"], found["sslmode"], found["sslrootcert"]) == ("mlops-postgresql-rw.mlops.svc", "require", "")
+    spec = job(**operator)
+    assert volume(spec, "password")["secret"]["secretName"] == "mlops-postgresql-secrets"
+    assert mounted(spec)["mlops-postgresql-secrets"] == ["postgresql_admin_password"]
+    # what that image calls postgres
+    assert spec["securityContext"]["runAsUser"] == 26
+    policy = objects(**operator)["NetworkPolicy", "mlops-backup"]["spec"]["egress"]
+    assert {"podSelector": {"matchLabels": {"cnpg.io/cluster": "mlops-postgresql"}}} in [to for rule in policy for to in rule.get("to", [])]
+
+
+@pytest.mark.parametrize("engine, kind", [("statefulset", "PersistentVolumeClaim"), ("cloudnative_pg", "Cluster"), ("external", None)])
+def test_how_old_the_database_is_is_read_from_what_goes_with_it(engine, kind):
+    pods = [{"metadata": {"name": "one", "creationTimestamp": "2026-11-29T11:00:00Z"}}]
+    given = {"postgresql_engine": engine, "backup_store_pods": {"resources": pods}, "backup_database_found": {"resources": []}}
+    # nobody knows how old a server outside is
+    assert value("backup_store_older", **given) == (pods if engine == "external" else [])
+    assert value("(backup_database_kind[postgresql_engine] | default({})).kind | default(none)", **given) == kind

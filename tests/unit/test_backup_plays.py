@@ -47,6 +47,8 @@ class Platform(ObjectServer):
         metadata = {**given["metadata"], "uid": f"uid-{next(self.numbers)}", "resourceVersion": "1", "generation": 1}
         made = {"apiVersion": version, "kind": kind, **given, "metadata": metadata}
         metadata.setdefault("labels", {})
+        if asked.query.get("dryRun"):
+            return made
         self.objects.append(made)
         if kind == "Job":
             self.run(made)
@@ -155,3 +157,32 @@ def test_a_restore_is_predicted_and_needs_the_name_of_the_namespace(server, take
     assert "not confirmed: nothing was replaced. Type ns" in refused
     assert server.ran[-1] == ("preview", {"installation": "", "backup": "20261129T000000Z", "time": "", "secrets": False})
     assert json.dumps(server.objects) == before
+
+
+RECOVERED = {
+    "postgresql_engine": "cloudnative_pg",
+    "postgresql_archive": True,
+    "mlops_backup_bucket": "backups",
+    "backup_bucket_url": "https://s3.example.org",
+    "backup_bucket_access_key": "an-access-key",
+    "backup_bucket_secret_key": "a secret key",
+    "postgresql_cluster_name": "mlops-postgresql-2",
+    "postgresql_recover_from": "mlops-postgresql",
+    "postgresql_recover_time": "2026-11-28T12:00:00Z",
+}
+
+
+@LONG
+def test_a_cluster_is_made_of_an_archive_only_where_none_is_and_after_a_question(server, taken, tmp_path):
+    before = json.dumps(server.objects)
+    said = play(server, tmp_path, "restore", "--check", **RECOVERED)
+    assert "would make the Cluster mlops-postgresql-2 of the archive of mlops-postgresql, up to 2026-11-28T12:00:00Z" in said
+    assert json.dumps(server.objects) == before
+    refused = play(server, tmp_path, "restore", code=2, backup_restore_confirm="yes", **RECOVERED)
+    assert "not confirmed: nothing was replaced. Type ns" in refused
+    server.put("postgresql.cnpg.io/v1", "Cluster", "mlops-postgresql-2", OURS, spec={"bootstrap": {"initdb": {}}})
+    refused = play(server, tmp_path, "restore", code=2, backup_restore_confirm="ns", **RECOVERED)
+    assert "was not made of an archive: nothing was changed" in refused and "postgresql_cluster_name" in refused
+    # one that a killed run has begun to make is gone on with: the question comes next
+    server.get("Cluster", "mlops-postgresql-2")["spec"] = {"bootstrap": {"recovery": {"source": "mlops-postgresql"}}}
+    assert "not confirmed" in play(server, tmp_path, "restore", code=2, backup_restore_confirm="yes", **RECOVERED)

@@ -17,7 +17,7 @@ from mlops_backup.plan import plan
 from mlops_backup.problems import BackupError
 
 TOOLS = backup_program.FILES / "tools.sh"
-POSTGRESQL = {"data": "", "major": 17, "superuser": "postgres", "accounts": [], "schemas": {}, "host": "db.svc", "port": 5432}
+POSTGRESQL = {"data": "", "major": 17, "administrator": "postgres", "accounts": [], "schemas": {}, "host": "db.svc", "port": 5432}
 
 
 @pytest.fixture

@@ -24,6 +24,16 @@ EXTERNAL = {
     "object_store_external_ca": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
 }
 MINIO = {"object_store_engine": "minio", "object_store_image": "registry.example.com/minio@sha256:" + "0f" * 32}
+# CloudNativePG's servers with an archive in a bucket, by its plugin
+ARCHIVE = {
+    "postgresql_engine": "cloudnative_pg",
+    "postgresql_archive": True,
+    "mlops_backup_bucket": "backups",
+    "backup_bucket_url": "https://s3.example.org:9000",
+    "backup_bucket_access_key": "an-access-key",
+    "backup_bucket_secret_key": SECRET,
+}
+RECOVERED = {"postgresql_cluster_name": "mlops-postgresql-2", "postgresql_recover_from": "mlops-postgresql"}
 CLUSTER = {
     "mlops_resource_quota": {"pods": "20"},
     "mlops_limit_range": {"max": {"memory": "4Gi"}},
@@ -55,6 +65,16 @@ OPTIONS = {
     },
     "odd secrets": {"password": render.ODD},
     "operator": {"postgresql_engine": "cloudnative_pg", "postgresql_instances": 3},
+    "operator with an archive": ARCHIVE,
+    "older operator with an archive": {**ARCHIVE, "postgresql_archive_method": "in_tree", "postgresql_archive_encryption": "AES256"},
+    "operator, made of an archive": {
+        **ARCHIVE,
+        **RECOVERED,
+        "postgresql_recover_time": "2026-11-28T12:00:00Z",
+        "postgresql_recover_path": "elsewhere/cloudnative_pg/mlops",
+        "backup_bucket_ca": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+    },
+    "older operator, made of an archive": {**ARCHIVE, **RECOVERED, "postgresql_archive_method": "in_tree"},
     "object store in parts": {"object_store_topology": "split"},
     "object store in parts, small": {
         "object_store_topology": "split",

@@ -1,6 +1,6 @@
 #!/bin/sh
 # PostgreSQL's own tools for the backup program, which is in another container of this pod: see mlops_backup/pod.py.
-# Usage: tools.sh DIRECTORY FILE: the directory that both share, and the file with the superuser's password.
+# Usage: tools.sh DIRECTORY FILE: the directory that both share, and the file with the administrator's password.
 set -u
 place=$1
 # in the environment, which nobody else in this container can read, and never in a request

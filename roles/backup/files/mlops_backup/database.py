@@ -11,8 +11,11 @@ from mlops_backup.problems import BackupError
 
 
 @contextlib.contextmanager
-def session(settings, database="postgres", host=None, port=None, password=True, application="mlops_backup"):
-    """Give a cursor of the superuser in `database`. Raises BackupError where the server does not let us in."""
+def session(settings, database="", host=None, port=None, password=True, application="mlops_backup"):
+    """Give a cursor of the administrator in `database`, '' for the one to log in to. Raises BackupError.
+
+    `host` and `port` are those of another server than the platform's, a drill's, to which nothing has to be encrypted.
+    """
     import psycopg2
 
     login = settings.postgresql
@@ -20,9 +23,10 @@ def session(settings, database="postgres", host=None, port=None, password=True, 
         connection = psycopg2.connect(
             host=host or login["host"],
             port=port or login["port"],
-            user=login["superuser"],
-            password=settings.secret("postgresql_superuser_password") if password else None,
-            dbname=database,
+            user=login["administrator"],
+            password=settings.administrator_password() if password else None,
+            dbname=database or ("postgres" if host else login.get("database", "postgres")),
+            **({} if host else settings.transport()),
             application_name=application,
             connect_timeout=10,
         )
@@ -50,7 +54,9 @@ def facts(settings):
         identifier, version, size, archive = one(
             cursor,
             "SELECT (SELECT system_identifier::text FROM pg_control_system()), current_setting('server_version_num')::int,"
-            " (SELECT sum(pg_database_size(oid))::bigint FROM pg_database), current_setting('archive_mode')",
+            # who is no superuser may not measure what it may not enter
+            " (SELECT sum(pg_database_size(oid))::bigint FROM pg_database WHERE has_database_privilege(oid, 'CONNECT')),"
+            " current_setting('archive_mode')",
         )
     # the number under which the backups are kept, see wal.own()
     identifier = settings.installation or identifier

@@ -120,7 +120,13 @@ def _exchange(cursor, databases, stamp):
     """Give the restored databases their names, all of them or none."""
     from psycopg2 import sql
 
-    cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s)", (databases,))
+    # who is no superuser may end the sessions of the roles that it belongs to; the server's own helpers give way by themselves
+    cursor.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN pg_roles ON pg_roles.oid = usesysid"
+        " WHERE datname = ANY(%s) AND backend_type = 'client backend' AND pg_has_role(usesysid, 'USAGE')"
+        " AND (NOT rolsuper OR current_setting('is_superuser') = 'on')",
+        (databases,),
+    )
     cursor.execute("SELECT datname FROM pg_database")
     there = {name for (name,) in cursor.fetchall()}
     cursor.execute("BEGIN")

@@ -12,6 +12,11 @@ from mlops_backup.problems import BackupError
 # on the pod's own loopback, beside nothing
 PORT = 15432
 WAIT_SECONDS = 300
+# The official image's entrypoint also lends a name to a user id that has none; CloudNativePG's image has no entrypoint.
+BEGIN = (
+    'if command -v docker-entrypoint.sh >/dev/null; then exec docker-entrypoint.sh "$0" "$@"; fi;'
+    ' initdb --username="$POSTGRES_USER" --pwfile="$POSTGRES_PASSWORD_FILE" $POSTGRES_INITDB_ARGS && exec "$0" -k /tmp "$@"'
+)
 
 
 class PodServer:
@@ -29,13 +34,13 @@ class PodServer:
         login = self.settings.postgresql
         given = {
             "PGDATA": self.directory / "data",
-            "POSTGRES_USER": login["superuser"],
+            "POSTGRES_USER": login["administrator"],
             # the platform's own, which this program knows; nothing reaches the server but this pod
             "POSTGRES_PASSWORD_FILE": login["password_file"],
             "POSTGRES_INITDB_ARGS": "--encoding=UTF8 --locale=C.UTF-8 --auth-local=scram-sha-256 --auth-host=scram-sha-256",
         }
         options = {"listen_addresses": "127.0.0.1", "port": PORT, "fsync": "off", "shared_buffers": "64MB"}
-        words = [*(f"{name}={value}" for name, value in given.items()), "docker-entrypoint.sh", "postgres"]
+        words = [*(f"{name}={value}" for name, value in given.items()), "sh", "-c", BEGIN, "postgres"]
         for name, value in options.items():
             words += ["-c", f"{name}={value}"]
         self.request = pod.Request(self.settings, ["env", *words])

@@ -40,7 +40,7 @@ class PrivateServer:
         shutil.rmtree(self.etc, ignore_errors=True)
         self.etc.mkdir(mode=0o700)
         user = pwd.getpwuid(os.geteuid()).pw_name
-        superuser = self.settings.postgresql["superuser"]
+        superuser = self.settings.postgresql["administrator"]
         # the kernel says who connects; the data's own passwords may be those of another installation
         (self.etc / "hba").write_text(f'local all "{superuser}" peer map=own\n', encoding="utf-8")
         (self.etc / "ident").write_text(f'own "{user}" "{superuser}"\n', encoding="utf-8")

@@ -94,8 +94,8 @@ def hold_passwords(settings, server, secrets):
     with server.session() as cursor:
         cursor.execute("SELECT rolname FROM pg_roles")
         there = {name for (name,) in cursor.fetchall()}
-        for name in [settings.postgresql["superuser"], *settings.postgresql["accounts"]]:
-            secret = "postgresql_superuser_password" if name == settings.postgresql["superuser"] else f"postgresql_{name}_password"
+        for name in [settings.postgresql["administrator"], *settings.postgresql["accounts"]]:
+            secret = "postgresql_superuser_password" if name == settings.postgresql["administrator"] else f"postgresql_{name}_password"
             if name in there:
                 # what travels is the verifier, never the password
                 password = secrets.get(f"secrets/{secret}", "").rstrip("\n") or settings.secret(secret)

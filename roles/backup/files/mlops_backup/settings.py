@@ -50,6 +50,14 @@ class Settings:
         except OSError as error:
             raise BackupError(f"secret {name}: {error}") from None
 
+    def administrator_password(self):
+        """Return the password with which this program logs in to PostgreSQL. Raises BackupError."""
+        return self.secret(self.postgresql.get("password", "postgresql_superuser_password"))
+
+    def transport(self):
+        """Return libpq's parameters that say how the connection to PostgreSQL is protected; none where its own defaults do."""
+        return {name: self.postgresql[name] for name in ("sslmode", "sslrootcert") if self.postgresql.get(name)}
+
     def key(self):
         """Return the backup key, or None."""
         return Key.read(self.key_file)

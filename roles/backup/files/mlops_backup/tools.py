@@ -16,13 +16,16 @@ def run(settings, name, *arguments, **options):
     The password travels in the environment, which only the service user and root can read. `server`: host and port of
     another server than the platform's.
     """
-    server = options.pop("server", None) or settings.postgresql
+    other = options.pop("server", None)
+    server = other or settings.postgresql
+    protected = {} if other else {f"PG{name.upper()}": value for name, value in settings.transport().items()}
     if settings.pod:
         login = {
             "PGHOST": server["host"],
             "PGPORT": server["port"],
-            "PGUSER": settings.postgresql["superuser"],
+            "PGUSER": settings.postgresql["administrator"],
             "PGAPPNAME": "mlops_backup",
+            **protected,
         }
         variables = [f"{variable}={value}" for variable, value in login.items()]
         return _said(name, *pod.Request(settings, ["env", *variables, name, *map(str, arguments)]).wait())
@@ -30,11 +33,12 @@ def run(settings, name, *arguments, **options):
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "HOME": "/nonexistent",
-        "PGPASSWORD": settings.secret("postgresql_superuser_password"),
+        "PGPASSWORD": settings.administrator_password(),
         "PGHOST": server["host"],
         "PGPORT": str(server["port"]),
-        "PGUSER": settings.postgresql["superuser"],
+        "PGUSER": settings.postgresql["administrator"],
         "PGAPPNAME": "mlops_backup",
+        **protected,
     }
     command = [str(Path(settings.postgresql["bin"], name)), *map(str, arguments)]
     with tempfile.TemporaryFile() as said:

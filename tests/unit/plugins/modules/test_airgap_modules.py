@@ -348,7 +348,8 @@ SKOPEO = """#!/bin/sh
 echo "$*" >>"$0.log"
 case $* in *r.example.org/some/image*) ;; *) echo 'pinging container registry: no such host' >&2 && exit 1 ;; esac
 case $* in *sha256:bad*) echo 'manifest unknown' >&2 && exit 1 ;; esac
-case $1 in inspect) echo sha256:1234 ;; copy) for one; do :; done; file=${one#docker-archive:}; echo "$one" >"${file%%:*}" ;; esac
+case $1 in inspect) printf %s '{"schemaVersion": 2}' ;; esac
+case $1 in copy) for one; do :; done; file=${one#docker-archive:}; echo "$one" >"${file%%:*}" ;; esac
 """
 IMAGE = "r.example.org/some/image:1.0"
 
@@ -374,7 +375,8 @@ def test_images_are_fetched_once(skopeo, tmp_path):
     assert (first["changed_paths"], first["unavailable"]) == ([path], [])
     assert (tmp_path / "bundle" / path).read_text().endswith(f":{IMAGE}\n")
     (component,) = first["components"]
-    assert component["purl"] == "pkg:oci/image@sha256%3A1234?repository_url=r.example.org/some/image&tag=1.0"
+    digest = hashlib.sha256(b'{"schemaVersion": 2}').hexdigest()
+    assert component["purl"] == f"pkg:oci/image@sha256%3A{digest}?repository_url=r.example.org/some/image&tag=1.0"
     skopeo.with_name("skopeo.log").unlink()
     second = pull(tmp_path / "bundle")
     assert second["changed"] is False and not skopeo.with_name("skopeo.log").exists()
