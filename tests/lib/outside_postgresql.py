@@ -46,6 +46,8 @@ class Outside:
             "env": [
                 {"name": "POSTGRES_PASSWORD_FILE", "value": "/given/password"},
                 {"name": "POSTGRES_INITDB_ARGS", "value": "--auth-host=scram-sha-256"},
+                # a directory of the server's own
+                {"name": "PGDATA", "value": "/var/lib/postgresql/data/it"},
             ],
             "volumeMounts": [{"name": "given", "mountPath": "/given"}, {"name": "data", "mountPath": "/var/lib/postgresql/data"}],
         }
@@ -55,12 +57,7 @@ class Outside:
         workloads.apply(
             "Deployment", NAME, command=["docker-entrypoint.sh"], image=IMAGE, container=container, volumes=volumes, securityContext=context
         )
-
-        def answers():
-            with contextlib.suppress(psycopg2.OperationalError):
-                return self.ask("postgres", "SELECT 1")
-
-        wait_until("the server of others", answers, 180)
+        wait_until("the server of others", lambda: self.ask("postgres", "SELECT 1"), 180)
         self.ask("postgres", f"CREATE ROLE dba LOGIN CREATEDB CREATEROLE PASSWORD '{self.passwords['dba']}'")
 
     def ask(self, name, *queries):
