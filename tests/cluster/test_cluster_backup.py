@@ -13,7 +13,7 @@ import yaml
 from kubernetes import client
 from kubernetes.client.rest import ApiException
 from lib.backup_program import KEY
-from lib.cluster_platform import explained
+from lib.cluster_platform import SMALL_BACKUPS, explained
 from lib.long_tests import LONG
 from lib.platform_journal import missing, write
 from lib.platform_proc import wait_until
@@ -24,11 +24,7 @@ from lib.s3_buckets import bodies
 pytestmark = LONG
 
 BUCKET, OBJECT = "mlflow-artifacts", "artifacts/0/backup/history"
-VARIABLES = {
-    "backup_key": KEY,
-    "backup_storage_size": "2Gi",
-    "backup_resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}},
-}
+VARIABLES = {**SMALL_BACKUPS, "backup_key": KEY}
 
 
 @pytest.fixture(scope="module")

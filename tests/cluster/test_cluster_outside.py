@@ -7,17 +7,12 @@ import re
 
 import pytest
 from lib.backup_program import KEY
-from lib.cluster_platform import ClusterPlatform, explained
+from lib.cluster_platform import SMALL_BACKUPS, ClusterPlatform, explained
 from lib.long_tests import LONG
 from lib.outside_postgresql import outside_postgresql
 from lib.platform_journal import missing, write
 
 pytestmark = LONG
-BACKUPS = {
-    "backup_key": KEY,
-    "backup_storage_size": "2Gi",
-    "backup_resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}},
-}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +24,7 @@ def outside(cluster):
 @pytest.fixture(scope="module")
 def hosted(kubeconfig, outside):
     """A platform on that server."""
-    platform = ClusterPlatform(kubeconfig, **outside.variables, **BACKUPS)
+    platform = ClusterPlatform(kubeconfig, **outside.variables, **SMALL_BACKUPS, backup_key=KEY)
     try:
         yield platform.install()
     finally:

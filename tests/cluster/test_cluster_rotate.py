@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 from botocore.exceptions import ClientError
 from lib import platform_clients as clients
-from lib.cluster_platform import settled
+from lib.cluster_platform import SMALL_BACKUPS, settled
 from lib.platform_clients import Load
 from lib.platform_interrupt import kill_in
 from lib.platform_journal import Journal, missing, write
@@ -22,10 +22,6 @@ ACCOUNTS = {"superuser": ("postgres", "postgres"), "mlflow": ("mlflow", "mlflow"
 # by the names that users give, and the secrets that they are
 NAMED = ["mlflow_admin_password", "mlflow_flask_secret_key", "postgresql_mlflow_password", "object_store_mlflow_keys"]
 SECRETS = {*NAMED[:3], "object_store_mlflow_access_key", "object_store_mlflow_secret_key"}
-BACKUP = {
-    "backup_storage_size": "2Gi",
-    "backup_resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}},
-}
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +108,7 @@ def test_every_secret_is_rotated_under_load(generated):
 def test_a_backup_has_the_new_secrets(generated):
     """The superuser's password and the keys of the object store's administrator are the Job's own."""
     try:
-        generated.run("playbooks/backup.yml", extra=BACKUP).ok()
+        generated.run("playbooks/backup.yml", extra=SMALL_BACKUPS).ok()
     finally:
         generated.cluster.core.delete_namespaced_persistent_volume_claim("mlops-backup", generated.namespace)
 

@@ -10,7 +10,7 @@ import os
 import sys
 
 import pytest
-from lib.cluster_platform import ClusterPlatform, explained
+from lib.cluster_platform import SMALL_BACKUPS, ClusterPlatform, explained
 from lib.long_tests import LONG
 from lib.platform_journal import API, Journal, write
 from lib.platform_proc import wait_until
@@ -25,8 +25,7 @@ SMALL = {
     # one pod, so that a rolling update has room
     "mlflow_replicas": 1,
     "mlflow_drain_seconds": 1,
-    "backup_storage_size": "2Gi",
-    "backup_resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}},
+    **SMALL_BACKUPS,
 }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from lib import backup_program
+from lib import backup_program, postgresql_server
 from lib.modules import run_module
 from lib.platform import USER
 from mlops_backup import database, dumps, lock, rows, take
@@ -52,14 +52,7 @@ class Server:
 
     def ask(self, user, name, *queries):
         """Run queries and return the rows of the last one."""
-        found = self.login(user, name)
-        try:
-            with found.cursor() as cursor:
-                for query in queries:
-                    cursor.execute(query)
-                return cursor.fetchall() if cursor.description else []
-        finally:
-            found.close()
+        return postgresql_server.rows(self.login(user, name), *queries)
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,11 @@ SMALL = {
     "postgresql_storage_size": "1Gi",
     "object_store_storage_size": "4Gi",
 }
+# the same of its backups
+SMALL_BACKUPS = {
+    "backup_storage_size": "2Gi",
+    "backup_resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}},
+}
 
 
 class Cluster:

@@ -13,6 +13,7 @@ import psycopg2
 from lib.certificates import make_certificate
 from lib.cluster_pods import Workloads, own_namespace
 from lib.platform_proc import wait_until
+from lib.postgresql_server import rows
 
 IMAGE = "docker.io/library/postgres:17"
 NAME = "theirs"
@@ -71,14 +72,7 @@ class Outside:
             sslrootcert=str(self.ca),
             connect_timeout=5,
         )
-        found.autocommit = True
-        try:
-            with found.cursor() as cursor:
-                for query in queries:
-                    cursor.execute(query)
-                return cursor.fetchall() if cursor.description else []
-        finally:
-            found.close()
+        return rows(found, *queries)
 
     @property
     def variables(self):

@@ -33,6 +33,15 @@ def connect(options, **override):
     )
 
 
+def rows(connection, *queries):
+    """Run queries, each by itself, close the connection, and return the rows of the last one."""
+    connection.autocommit = True
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        for query in queries:
+            cursor.execute(query)
+        return cursor.fetchall() if cursor.description else []
+
+
 def quoted(name):
     return '"' + name.replace('"', '""') + '"'
 
