@@ -11,6 +11,7 @@ KINDS = {
     "apps/v1": ("Deployment", "StatefulSet", "ReplicaSet"),
     "batch/v1": ("Job", "CronJob"),
     "postgresql.cnpg.io/v1": ("Cluster",),
+    "barmancloud.cnpg.io/v1": ("ObjectStore",),
 }
 
 

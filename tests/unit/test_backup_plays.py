@@ -175,6 +175,9 @@ RECOVERED = {
 @LONG
 def test_a_cluster_is_made_of_an_archive_only_where_none_is_and_after_a_question(server, taken, tmp_path):
     before = json.dumps(server.objects)
+    wrong = {**RECOVERED, "postgresql_recover_time": "yesterday", "postgresql_archive_url": "s3.example.org"}
+    refused = play(server, tmp_path, "restore", "--check", code=2, **wrong)
+    assert "2 problem(s) with the archive; nothing was changed" in refused and "postgresql_recover_time is yesterday" in refused
     said = play(server, tmp_path, "restore", "--check", **RECOVERED)
     assert "would make the Cluster mlops-postgresql-2 of the archive of mlops-postgresql, up to 2026-11-28T12:00:00Z" in said
     assert json.dumps(server.objects) == before
