@@ -7,6 +7,7 @@ TASKS is about how many tasks the whole run has. Which task it is in each part, 
 
 from __future__ import annotations
 
+import collections
 import os
 import random
 import signal
@@ -16,16 +17,22 @@ import time
 
 
 def kill_at(command: list[str], number: int, after: float) -> str:
-    """Run `command`, kill it `after` seconds after its task `number` began, and say in which task that was; '' where it ended before."""
+    """Run `command`, kill it `after` seconds after its task `number` began, and say in which task that was.
+
+    Returns '' where it ended before, once the end of its output is printed.
+    """
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         begun = 0
+        last: collections.deque[str] = collections.deque(maxlen=60)
         for line in process.stdout:
+            last.append(line)
             if line.startswith("TASK ["):
                 begun += 1
                 if begun == number:
                     time.sleep(after)
                     os.killpg(process.pid, signal.SIGKILL)
                     return line.strip(" *\n")
+    print("".join(last))
     return ""
 
 
