@@ -170,6 +170,35 @@ def test_selinux_is_never_switched_off():
     ]
 
 
+@pytest.mark.parametrize(
+    "role, file, name",
+    [
+        ("host", "install.yml", "host_installed"),
+        ("local_host", "python.yml", "local_host_python"),
+        ("postgresql", "package.yml", "postgresql_packages"),
+    ],
+)
+@pytest.mark.parametrize(
+    "result, ended",
+    [
+        ({"failed": False}, True),
+        ({"failed": True, "msg": "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 314 (apt-get)"}, False),
+        ({"failed": True, "msg": "Failed to lock apt for exclusive operation: Failed to lock directory /var/lib/apt/lists/"}, False),
+        ({"failed": True, "msg": "lockfile is held by another process"}, False),
+        ({"failed": True, "msg": "System management is locked by the application with pid 1021 (zypper)."}, False),
+        ({"failed": True, "msg": "No package matching 'util-block' is available"}, True),
+        ({"failed": True}, True),
+    ],
+)
+def test_another_installation_is_waited_for_and_nothing_else(role, file, name, result, ended):
+    roles = Roles(role)
+    (task,) = [task for task in roles.tasks(role, file) if task.get("register") == name]
+    assert roles.value(task["until"], **{name: result}) is ended
+    assert roles.template(task["retries"]) * task["delay"] == roles.value(
+        "host_packages_timeout" if role == "host" else "mlops_wait_timeout"
+    )
+
+
 # --- what is refused ---------------------------------------------------------------------------------------------------------------------
 
 
