@@ -36,6 +36,8 @@ NAMES = {
     "seaweedfs": "docker.io/chrislusf/seaweedfs:4.48",
     "mlflow": "ghcr.io/mlflow/mlflow:v3.17.2-full",
     "mlflow-3.16.0": "ghcr.io/mlflow/mlflow:v3.16.0-full",
+    "metallb-controller": "quay.io/metallb/controller:v0.12.1",
+    "metallb-speaker": "quay.io/metallb/speaker:v0.12.1",
 }
 
 
@@ -189,9 +191,33 @@ def mlflow_before() -> Path:
     return mlflow("mlflow-3.16.0")
 
 
+def metallb(part: str) -> Path:
+    """A stand-in for MetalLB of the ConfigMap generation: `part` is controller or speaker."""
+    source, name = SOURCES / "metallb", f"metallb-{part}"
+    key = digest(RELEASE, *BASE_PACKAGES, source, NAMES[name])
+    if not (archive := CACHE / f"{name}-{key}.tar").exists():
+        build(name, key, source, source / "Containerfile", {"BASE": base(), "PART": part})
+    return archive
+
+
+def metallb_controller() -> Path:
+    """What gives addresses."""
+    return metallb("controller")
+
+
+def metallb_speaker() -> Path:
+    """What announces them."""
+    return metallb("speaker")
+
+
 # what the tests of a cluster need, and what a long one needs besides
 IMAGES = {"postgres": postgres, "seaweedfs": seaweedfs, "mlflow": mlflow}
-MORE = {"mlflow-3.16.0": mlflow_before, "postgres18": postgres18}
+MORE = {
+    "mlflow-3.16.0": mlflow_before,
+    "postgres18": postgres18,
+    "metallb-controller": metallb_controller,
+    "metallb-speaker": metallb_speaker,
+}
 
 
 def archives(*names: str) -> list[Path]:
