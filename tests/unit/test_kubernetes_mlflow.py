@@ -266,6 +266,23 @@ def test_the_address_of_a_load_balancer_is_learned(service, name):
     assert roles.value("mlflow_public_url") == f"https://{(name or ['unknown.invalid'])[0]}"
 
 
+@pytest.mark.parametrize(
+    "bare, waits, found, looks",
+    [
+        (False, False, None, True),
+        # a first run: the namespace is not there, is waited in, and is what the rest of the run goes by
+        (True, False, None, False),
+        (True, True, None, True),
+        (True, False, "192.0.2.7", True),
+    ],
+)
+def test_an_address_that_was_found_is_not_forgotten_in_the_same_run(bare, waits, found, looks):
+    entries = [{"status": {"loadBalancer": {"ingress": [{"ip": found}]}}}] if found else []
+    roles = cluster(mlflow_expose="loadbalancer", mlflow_entry_wait=waits, mlflow_entry_found={"resources": entries})
+    roles.variables["mlops_cluster"] = {**roles.variables["mlops_cluster"], "bare": bare}
+    assert roles.value(roles.tasks("mlflow", "address.yml")[0]["when"]) is looks
+
+
 def test_names_that_users_gave_win_over_the_clusters():
     status = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}}}
     roles = cluster(mlflow_expose="loadbalancer", mlops_public_names=["ml.example.org"], mlflow_entry_found={"resources": [status]})
