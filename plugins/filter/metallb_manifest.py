@@ -20,7 +20,8 @@ description:
   - The namespace, which the manifest of releases up to 0.12 does not have, is labelled with the Pod Security level V(privileged). A speaker
     needs the host's network and NET_RAW.
   - Ports that name no protocol get V(TCP), which Kubernetes 1.20 needs for a server-side apply.
-  - PodSecurityPolicies are left out where the server does not serve them.
+  - PodSecurityPolicies are left out where the server does not serve them, and of those that are kept what is
+    empty or false by default, which a server does not store: each apply would be a change to it.
 positional: version
 options:
   _input:
@@ -74,6 +75,9 @@ _value:
 PRIVILEGED = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}
 OURS = {"app.kubernetes.io/managed-by": "mlops.platform", "app.kubernetes.io/part-of": "mlops", "app.kubernetes.io/name": "metallb"}
 WORKLOADS = ("Deployment", "DaemonSet")
+# Of a PodSecurityPolicy the server keeps neither these where they are false nor empty lists (`omitempty` in Kubernetes' policy/v1beta1
+# types): they mean the same as nothing, and each server-side apply that names them is a change to it.
+NOT_KEPT = ("hostIPC", "hostNetwork", "hostPID", "privileged", "readOnlyRootFilesystem")
 # what everything else refers to
 FIRST = ("Namespace", "CustomResourceDefinition", "PodSecurityPolicy", "ServiceAccount")
 
@@ -114,6 +118,10 @@ def metallb_manifest(items, version, namespace="metallb-system", images=None, pu
         if item["kind"] == "Service":
             for port in item["spec"].get("ports") or []:
                 port.setdefault("protocol", "TCP")
+        if item["kind"] == "PodSecurityPolicy":
+            item["spec"] = {
+                key: value for key, value in item["spec"].items() if value != [] and (value is not False or key not in NOT_KEPT)
+            }
         if item["kind"] in WORKLOADS:
             complete_pod(item["spec"]["template"]["spec"], images, pull_secrets, tolerations)
     return sorted(found, key=lambda item: FIRST.index(item["kind"]) if item["kind"] in FIRST else len(FIRST))

@@ -101,6 +101,20 @@ def test_policies_are_left_out_where_the_server_has_none():
     assert {one["kind"] for one in made("old")} - {one["kind"] for one in made("old", policies=False)} == {"PodSecurityPolicy"}
 
 
+def test_a_policy_names_nothing_that_the_server_does_not_keep():
+    """Each apply would be a change."""
+    policies = [(one["metadata"]["name"], one["spec"]) for one in made("old") if one["kind"] == "PodSecurityPolicy"]
+    before = {one["metadata"]["name"]: one["spec"] for one in objects("old") if one["kind"] == "PodSecurityPolicy"}
+    assert len(policies) == 2
+    for name, spec in policies:
+        assert [] not in spec.values()
+        # the other way round false is kept, and means something
+        assert {key for key, value in spec.items() if value is False} == {
+            key for key, value in before[name].items() if value is False and key.lower().endswith("allowprivilegeescalation")
+        }
+        assert {key: value for key, value in before[name].items() if value} == {key: value for key, value in spec.items() if value}
+
+
 def test_images_come_from_where_the_variables_say():
     roles = Roles("metallb", metallb_mode="frr", metallb_speaker_image="registry.example.org/a/speaker:b@sha256:c")
     found = images(made("frr", images=roles.value("metallb_images")))
