@@ -21,7 +21,7 @@ description:
     needs the host's network and NET_RAW.
   - Ports that name no protocol get V(TCP), which Kubernetes 1.20 needs for a server-side apply.
   - PodSecurityPolicies are left out where the server does not serve them, and of those that are kept what is
-    empty or false by default, which a server does not store: each apply would be a change to it.
+    empty or false by default, which a server does not store. Each apply would be a change to it.
 positional: version
 options:
   _input:
