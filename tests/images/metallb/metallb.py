@@ -9,6 +9,7 @@ Ready, answers ARP for them on the interface that has its node's address. There 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import http.server
 import ipaddress
 import json
@@ -103,8 +104,6 @@ def announced(node: str) -> set[str]:
 
 def interface(address: str) -> tuple[str, bytes]:
     """Return the name and the hardware address of the interface that has `address`. Raises LookupError."""
-    import fcntl
-
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         for _number, name in socket.if_nameindex():
             wish = struct.pack("256s", name.encode()[:15])
