@@ -171,14 +171,6 @@ def test_selinux_is_never_switched_off():
 
 
 @pytest.mark.parametrize(
-    "role, file, name",
-    [
-        ("host", "install.yml", "host_installed"),
-        ("local_host", "python.yml", "local_host_python"),
-        ("postgresql", "package.yml", "postgresql_packages"),
-    ],
-)
-@pytest.mark.parametrize(
     "result, ended",
     [
         ({"failed": False}, True),
@@ -190,13 +182,13 @@ def test_selinux_is_never_switched_off():
         ({"failed": True}, True),
     ],
 )
-def test_another_installation_is_waited_for_and_nothing_else(role, file, name, result, ended):
-    roles = Roles(role)
-    (task,) = [task for task in roles.tasks(role, file) if task.get("register") == name]
-    assert roles.value(task["until"], **{name: result}) is ended
-    assert roles.template(task["retries"]) * task["delay"] == roles.value(
-        "host_packages_timeout" if role == "host" else "mlops_wait_timeout"
-    )
+def test_another_installation_is_waited_for_and_nothing_else(result, ended):
+    roles = Roles("host")
+    (task,) = roles.tasks("common", "packages.yml")
+    assert roles.value(task["until"], **{task["register"]: result}) is ended
+    (caller,) = roles.tasks("host", "install.yml")
+    retries = roles.template(task["retries"], packages_timeout=roles.template(caller["vars"]["packages_timeout"]))
+    assert retries * task["delay"] == roles.value("host_packages_timeout")
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------------------------------
