@@ -31,6 +31,8 @@ ORDER = (
     "test_cluster_split.py",
     "test_cluster_refusals.py",
     "test_cluster_outside.py",
+    "test_cluster_bucket.py",
+    "test_cluster_reset.py",
 )
 
 
