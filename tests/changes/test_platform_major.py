@@ -63,7 +63,7 @@ def test_another_version_is_refused_and_the_playbook_named(packaged, number):
 def test_where_the_copy_fails_the_old_server_goes_on(packaged, number):
     told(
         packaged.run(UPGRADE, extra={**NEW, "postgresql_copy_timeout": 1}),
-        f"data of PostgreSQL {packaged.major} are as they were",
+        f"data of PostgreSQL {packaged.major} are as they were, and it was started again",
     )
     packaged.wait_until_up()
     assert major(packaged) == packaged.major and missing(packaged, packaged.runs) == []

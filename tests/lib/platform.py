@@ -248,7 +248,9 @@ class Platform:
         """Return {path: (mode, owner, size, mtime)} of everything below the data directory that is no log and no data."""
         found = {}
         for folder, names, files in os.walk(self.data_dir):
-            names[:] = [n for n in names if n not in ("log", "postgresql", "seaweedfs", "runtime", "mlflow", "run")]
+            # their configuration has directories of the same names, which are looked at
+            if Path(folder) == Path(self.data_dir):
+                names[:] = [n for n in names if n not in ("log", "postgresql", "seaweedfs", "runtime", "mlflow", "run")]
             for name in names + files:
                 status = Path(folder, name).lstat()
                 size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size
