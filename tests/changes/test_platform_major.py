@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,8 @@ def packaged():
     finally:
         if not kept:
             platform.reset()
+            # which a reset leaves
+            shutil.rmtree(f"{platform.data_dir}-backup", ignore_errors=True)
             if not had_user:
                 remove_user()
 
