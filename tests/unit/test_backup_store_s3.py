@@ -137,7 +137,7 @@ def test_a_server_that_is_away_is_named(store, server):
         lambda: store.delete(["f"]),
         lambda: list(store.blocks("f")),
     ):
-        with pytest.raises(BackupError, match="destination.*connection refused"):
+        with pytest.raises(BackupError, match="destination, bucket b: .*connection refused.*backup_bucket_ca"):
             deed()
 
 

@@ -84,19 +84,24 @@ class Bucket:
         """Return the store of the files whose names begin with `name`/."""
         return Bucket(self.connection, self.bucket, f"{self.prefix}{name}/", self.staging)
 
+    def _problem(self, error):
+        """Return the S3Error `error` for who knows the variables of the role alone: it names the connection's options."""
+        options = "its access_key is backup_bucket_access_key, its ca_bundle backup_bucket_ca"
+        return BackupError(f"the backups' destination, bucket {self.bucket}: {error} ({options})")
+
     def call(self, operation, name, **arguments):
         """Send one request about the file `name`. Raises BackupError."""
         try:
             return self.connection.call(f"{operation} {name!r}", operation, Bucket=self.bucket, Key=self.prefix + name, **arguments)
         except S3Error as error:
-            raise BackupError(f"the backups' destination: {error}") from None
+            raise self._problem(error) from None
 
     def _pages(self, prefix, **arguments):
         try:
             given = _Given(self.connection, Prefix=self.prefix + prefix, **arguments)
             yield from pages(given, self.bucket, "list_objects_v2", f"list bucket {self.bucket}")
         except S3Error as error:
-            raise BackupError(f"the backups' destination: {error}") from None
+            raise self._problem(error) from None
 
     def folders(self):
         """Return the names of the folders at the top."""
@@ -136,7 +141,7 @@ class Bucket:
         except S3Error as error:
             if error.code in MISSING:
                 return None
-            raise BackupError(f"the backups' destination: {error}") from None
+            raise self._problem(error) from None
         return found["ContentLength"]
 
     def names(self, prefix):
@@ -156,7 +161,7 @@ class Bucket:
                 what = f"delete {len(objects)} files"
                 answer = self.connection.call(what, "delete_objects", Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
             except S3Error as error:
-                raise BackupError(f"the backups' destination: {error}") from None
+                raise self._problem(error) from None
             for error in answer.get("Errors", []):
                 raise BackupError(f"the backups' destination keeps {error.get('Key')}: {error.get('Code')}: {error.get('Message')}")
 
