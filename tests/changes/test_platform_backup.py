@@ -17,9 +17,6 @@ from lib.long_tests import LONG
 from lib.platform import PORTS
 from lib.platform_journal import Journal, missing, write
 
-# with all runs of playbooks it takes a quarter of an hour
-pytestmark = LONG
-
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0" * 2
 SETTINGS = {"mlops_backup": True, "mlops_backup_wal_seconds": 5, "backup_key": KEY, "backup_drill_port": PORTS + 71}
 
@@ -73,6 +70,7 @@ def kill_everything(platform):
         time.sleep(0.2)
 
 
+@LONG
 def test_everything_that_was_acknowledged_comes_back_when_all_data_are_lost(backed_up):
     platform, journal = backed_up, backed_up.journal
     # the archive has everything up to here, and the last backup has it byte for byte
@@ -128,6 +126,7 @@ def test_a_drill_measures_and_leaves_nothing(backed_up):
     print({name: value for name, value in measured.items() if "recovery" in name}, f"{run.seconds:.0f} s")
 
 
+@LONG
 def test_a_killed_backup_is_no_backup_and_keeps_nobody_out(backed_up):
     platform, before = backed_up, [manifest["name"] for manifest in manifests(backed_up)]
     running = platform.start("playbooks/backup.yml")

@@ -1,6 +1,6 @@
 """A backup of the running platform: what is kept of it, that the second copies only what is new, and what an audit finds.
 
-Restores and drills take longer: tests/changes/test_platform_backup.py.
+Restores and drills are in tests/changes/test_platform_backup.py.
 """
 
 from __future__ import annotations

@@ -58,10 +58,11 @@ def _drill(settings, found):
     newer = objects_restore.newer(catalog, found["backup"], settings.s3())
     rpo_objects = time.time() - moment(manifest["point"]["time"]).timestamp() if newer else 0
     before = rows.snapshot(settings)
-    _bring(settings)
+    point = _mark(settings)
     after = rows.snapshot(settings)
     began = time.monotonic()
-    server = recovery.recovered(settings, catalog.vault, manifest, folder / "postgresql", PORT)
+    # there and no further: users go on, and what they write since then is archived meanwhile
+    server = recovery.recovered(settings, catalog.vault, manifest, folder / "postgresql", PORT, position=point)
     try:
         recovery.forget_objects(server)
         with PrivateStore(settings, folder / "seaweedfs") as store:
@@ -100,10 +101,14 @@ def _reached(settings, catalog, manifest):
     return last or moment(manifest["point"]["time"]).timestamp()
 
 
-def _bring(settings):
-    """Have everything archived that is committed now. Raises BackupError where it does not come."""
+def _mark(settings):
+    """Have everything archived that is committed now, and return that position in the log. Raises BackupError where it does not come."""
     from mlops_backup.restore import flush
 
+    with database.session(settings) as cursor:
+        position = database.one(cursor, "SELECT pg_current_wal_insert_lsn()::text")[0]
+    # it writes a record of its own, at which a recovery to this position ends
     found = flush(settings, {})
     if not found["flushed"]:
         raise BackupError(f"a drill compares with what runs, and needs its write-ahead log in the archive: {found['why']}")
+    return position

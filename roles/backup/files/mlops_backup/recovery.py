@@ -45,10 +45,11 @@ def unpack(blocks, directory):
     source.drain()
 
 
-def recovered(settings, vault, manifest, directory, port, time="", archive=False):
+def recovered(settings, vault, manifest, directory, port, time="", position="", archive=False):
     """Unpack, verify and recover a base backup into `directory`; return its running PrivateServer. Raises BackupError.
 
     `time`: "" for as far as the archive reaches, "backup" for the end of the base backup, or a time in PostgreSQL's own form.
+    `position`: instead of a time, a position in the log (LSN) in PostgreSQL's form: the first record from there on is the last one.
     `archive`: whether the new timeline is archived, as that of a server which goes on is.
     """
     shutil.rmtree(directory, ignore_errors=True)
@@ -64,6 +65,8 @@ def recovered(settings, vault, manifest, directory, port, time="", archive=False
         options["recovery_target"] = "immediate"
     elif time:
         options["recovery_target_time"] = time
+    elif position:
+        options["recovery_target_lsn"] = position
     (directory / "recovery.signal").touch(mode=0o600)
     server = PrivateServer(settings, directory, port)
     try:

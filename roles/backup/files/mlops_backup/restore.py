@@ -19,7 +19,10 @@ PORT = 1
 
 
 def flush(settings, _request):
-    """Bring everything that was acknowledged into the archive, where the server still runs and archives. Nobody writes any more."""
+    """Bring everything that was acknowledged into the archive, where the server still runs and archives.
+
+    Returns {flushed, runs, archives, why}: `why` says in words why it was not flushed, and is empty where it was.
+    """
     try:
         with database.session(settings) as cursor:
             if database.one(cursor, "SELECT current_setting('archive_mode')")[0] != "on":
@@ -31,7 +34,7 @@ def flush(settings, _request):
             while time.monotonic() < deadline:
                 last = database.one(cursor, "SELECT last_archived_wal FROM pg_stat_archiver")[0]
                 if last and wal.comparable(last) >= wal.comparable(name):
-                    return {"flushed": True, "runs": True, "archives": True, "last": last}
+                    return {"flushed": True, "runs": True, "archives": True, "last": last, "why": ""}
                 time.sleep(0.2)
     except BackupError as error:
         return {"flushed": False, "runs": False, "archives": False, "why": str(error)}
