@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import secrets
 import tempfile
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from lib.certificates import make_certificate
 from lib.cluster_pods import Workloads, own_namespace
 from lib.platform_proc import wait_until
 from lib.render import Roles
-from lib.s3_second import OPTIONS
+from lib.s3_second import OPTIONS, identities, new_keys
 
 NAME, PORT, BUCKET = "theirs", 8333, "their-backups"
 
@@ -24,30 +23,25 @@ class OutsideS3:
 
     def __init__(self, cluster, namespace, folder):
         self.cluster, self.namespace = cluster, namespace
-        self.keys = {name: {"access_key": secrets.token_hex(10), "secret_key": secrets.token_hex(20)} for name in ("owner", "user")}
+        # the user has what docs/backup.md asks for: list, read, write and delete objects
+        self.owner, self.user = new_keys(), new_keys()
         ports = [{"port": PORT}]
         cluster.core.create_namespaced_service(namespace, {"metadata": {"name": NAME}, "spec": {"selector": {"app": NAME}, "ports": ports}})
         host = cluster.core.read_namespaced_service(NAME, namespace).spec.cluster_ip
         authority = make_certificate(folder, "authority")
         path, _certificate, _key = make_certificate(folder, "server", issuer=authority, names=[host])
         self.ca, self.url = authority[0], f"https://{host}:{PORT}"
-        # what docs/backup.md asks for: list, read, write and delete objects
-        actions = {"owner": ["Admin", "Read", "Write", "List"], "user": ["Read", "Write", "List"]}
-        identities = [
-            {"name": name, "credentials": [{"accessKey": one["access_key"], "secretKey": one["secret_key"]}], "actions": actions[name]}
-            for name, one in self.keys.items()
-        ]
         files = {
             "tls.crt": path.read_bytes(),
             "tls.key": path.with_suffix(".key").read_bytes(),
-            "s3.json": json.dumps({"identities": identities}).encode(),
+            "s3.json": identities(self.owner, self.user).encode(),
         }
         data = {name: base64.b64encode(content).decode() for name, content in files.items()}
         cluster.core.create_namespaced_secret(namespace, {"metadata": {"name": NAME}, "data": data})
 
     @property
     def s3(self):
-        return clients.s3({"endpoint_url": self.url, "ca_bundle": str(self.ca), **self.keys["owner"]})
+        return clients.s3({"endpoint_url": self.url, "ca_bundle": str(self.ca), **self.owner})
 
     def begin(self):
         """Start it, and make the bucket."""
@@ -82,8 +76,8 @@ class OutsideS3:
         return {
             "mlops_backup_bucket": BUCKET,
             "backup_bucket_url": self.url,
-            "backup_bucket_access_key": self.keys["user"]["access_key"],
-            "backup_bucket_secret_key": self.keys["user"]["secret_key"],
+            "backup_bucket_access_key": self.user["access_key"],
+            "backup_bucket_secret_key": self.user["secret_key"],
             "backup_bucket_ca": self.ca.read_text(encoding="ascii"),
         }
 

@@ -26,21 +26,31 @@ def port_options(first):
     return [f"-{name}={first + 2 * number}" for number, name in enumerate(names)]
 
 
+def new_keys():
+    """Return an access_key and a secret_key of nobody."""
+    return {"access_key": secrets.token_hex(10), "secret_key": secrets.token_hex(20)}
+
+
+def identities(admin, user=None):
+    """Return SeaweedFS's s3.json with the keys of an administrator and, if given, of a user who reads, writes and lists."""
+    found = [
+        {"name": name, "credentials": [{"accessKey": one["access_key"], "secretKey": one["secret_key"]}], "actions": actions}
+        for name, one, actions in (("admin", admin, ["Admin", "Read", "Write", "List"]), ("user", user, ["Read", "Write", "List"]))
+        if one
+    ]
+    return json.dumps({"identities": found})
+
+
 @contextlib.contextmanager
 def second_server(weed, folder, port=PORTS + 61, user=None, address="127.0.0.1"):
     """Run the program `weed` below `folder`; give the connection options of its administrator.
 
     `user`: access_key and secret_key of an identity more, which reads, writes and lists. `address`: where it listens.
     """
-    keys = {"access_key": secrets.token_hex(10), "secret_key": secrets.token_hex(20)}
-    identities = [
-        {"name": name, "credentials": [{"accessKey": one["access_key"], "secretKey": one["secret_key"]}], "actions": actions}
-        for name, one, actions in (("admin", keys, ["Admin", "Read", "Write", "List"]), ("user", user, ["Read", "Write", "List"]))
-        if one
-    ]
+    keys = new_keys()
     config = Path(folder, "s3.json")
     config.touch(mode=0o600)
-    config.write_text(json.dumps({"identities": identities}), encoding="utf-8")
+    config.write_text(identities(keys, user), encoding="utf-8")
     Path(folder, "data").mkdir()
     sockets = [f"-{part}.localSocket={folder}/{part}.sock" for part in ("filer", "s3")]
     listen = [f"-ip={address}", f"-ip.bind={address}", *port_options(port), *sockets]
