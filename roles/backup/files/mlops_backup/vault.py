@@ -17,7 +17,9 @@ class Writer:
 
     def __init__(self, vault, context, compress):
         self.incoming = vault.store.incoming()
-        self.plain, self.stored = Measure(), Measure()
+        self.plain = Measure()
+        # what is kept as it is has one checksum, which is made once
+        self.stored = Measure() if compress or vault.key else self.plain
         self.compress = zlib.compressobj(1, zlib.DEFLATED, GZIP) if compress else None
         try:
             self.cipher = Encrypting(self._sink, vault.key, context) if vault.key else None
@@ -35,7 +37,8 @@ class Writer:
             (self.cipher.write if self.cipher else self._sink)(data)
 
     def _sink(self, data):
-        self.stored.add(data)
+        if self.stored is not self.plain:
+            self.stored.add(data)
         self.incoming.write(data)
 
     def end(self):
