@@ -12,7 +12,6 @@ import pytest
 import yaml
 from kubernetes import client
 from kubernetes.client.rest import ApiException
-from kubernetes.dynamic import DynamicClient
 from lib.backup_program import KEY
 from lib.cluster_platform import SMALL_BACKUPS, explained
 from lib.long_tests import LONG
@@ -119,19 +118,13 @@ def test_a_drill_proves_and_measures_it_beside_the_running_platform(backed, mark
 # --- what takes longer -------------------------------------------------------------------------------------------------------------------
 
 
-def schedules(platform):
-    """The CronJobs, of whichever version the server has."""
-    kind = DynamicClient(platform.cluster.client).resources.search(kind="CronJob")[0]
-    return kind.get(namespace=platform.namespace).to_dict()["items"]
-
-
 def test_the_schedule_is_kept_run_suspended_and_removed(backed, marked):
     extra = {**backed.tenant, "mlops_backup": True}
     assert backed.run(check=True, diff=True, extra=extra).ok().changed
     backed.run(extra=extra).ok()
     backed.run(extra=extra).unchanged()
     backed.run(check=True, diff=True, extra=extra).unchanged()
-    (schedule,) = schedules(backed)
+    (schedule,) = backed.schedules()
     assert schedule["spec"]["schedule"] == "0 0 * * *" and schedule["spec"]["suspend"] is False
     job = {
         "metadata": {"name": "mlops-backup-now", "labels": schedule["metadata"]["labels"]},
@@ -145,11 +138,11 @@ def test_the_schedule_is_kept_run_suspended_and_removed(backed, marked):
     wait_until("a backup by the schedule", succeeded, 300)
     batch(backed).delete_namespaced_job("mlops-backup-now", backed.namespace, propagation_policy="Background")
     backed.run("playbooks/down.yml", extra=extra).ok()
-    assert schedules(backed)[0]["spec"]["suspend"] is True
+    assert backed.schedules()[0]["spec"]["suspend"] is True
     backed.run(extra=extra).ok()
-    assert schedules(backed)[0]["spec"]["suspend"] is False
+    assert backed.schedules()[0]["spec"]["suspend"] is False
     backed.run(extra=backed.tenant).ok()
-    assert schedules(backed) == []
+    assert backed.schedules() == []
     backed.run(extra=backed.tenant).unchanged()
     assert backed.cluster.core.read_namespaced_persistent_volume_claim("mlops-backup", backed.namespace)
 

@@ -6,7 +6,6 @@ import os
 
 import pytest
 from kubernetes import client
-from kubernetes.dynamic import DynamicClient
 from lib.backup_program import KEY
 from lib.cluster_platform import SMALL_BACKUPS, ClusterPlatform, explained
 from lib.long_tests import LONG
@@ -43,8 +42,7 @@ def left(platform):
         "Job": client.BatchV1Api(platform.cluster.client).list_namespaced_job,
     }
     found = {(kind, one.metadata.name) for kind, read in lists.items() for one in read(space).items}
-    schedules = DynamicClient(platform.cluster.client).resources.search(kind="CronJob")[0].get(namespace=space).to_dict()["items"]
-    found |= {("CronJob", one["metadata"]["name"]) for one in schedules}
+    found |= {("CronJob", one["metadata"]["name"]) for one in platform.schedules()}
     return {(kind, name) for kind, name in found if not name.startswith(("default-token-", "kube-root-ca.crt"))}
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 from kubernetes import client, config
 from kubernetes.client.rest import ApiException
+from kubernetes.dynamic import DynamicClient
 
 from lib import platform_clients as clients
 from lib.platform_proc import wait_until
@@ -221,6 +222,11 @@ class ClusterPlatform:
                 version = one.metadata.generation if kind in ("Deployment", "StatefulSet") else one.metadata.resource_version
                 found[f"{kind}/{one.metadata.name}"] = version
         return found
+
+    def schedules(self):
+        """Return the CronJobs, of whichever version of the API the server has."""
+        kind = DynamicClient(self.cluster.client).resources.search(kind="CronJob")[0]
+        return kind.get(namespace=self.namespace).to_dict()["items"]
 
     # -- clients
 
