@@ -21,6 +21,8 @@ SUCCESS, ATTEMPT, SUCCEEDED = (
     "mlops_backup_last_attempt_success",
 )
 DRILL = "mlops_drill_last_attempt_success"
+# below the data directory; what a backup or a drill measured
+METRICS = os.path.join("backup", "mlops_backup.prom")
 DAY = 86400
 
 
@@ -51,7 +53,7 @@ def look(plan):
     space = os.statvfs(plan["data_dir"])
     return {
         "now": time.time(),
-        "metrics": metrics(read(os.path.join(plan["data_dir"], "backup", "mlops_backup.prom"))),
+        "metrics": metrics(read(os.path.join(plan["data_dir"], METRICS))),
         "settings": json.loads(settings) if settings else None,
         "place": there,
         "owner": os.stat(place).st_uid if there else None,
@@ -117,10 +119,13 @@ def destination(plan, facts):
     wanted(plan, facts)
     place = plan["backup"]["place"]
     if place and not facts["place"]:
-        yield error(
+        remedy = f"mount it, or correct mlops_backup_directory and run {UP}"
+        # who takes none any more may have deleted the old ones, and needs a way to say so
+        forget = f"; if they are gone for good, delete {os.path.join(plan['data_dir'], METRICS)}, which tells of them"
+        yield (error if plan["backup"]["wanted"] else warning)(
             "backup-destination-missing",
             f"the directory of the backups, {place}, is not there",
-            f"mount it, or correct mlops_backup_directory and run {UP}",
+            remedy if plan["backup"]["wanted"] else remedy + forget,
         )
     elif place and facts["owner"] not in (facts["service_uid"], None):
         yield error(

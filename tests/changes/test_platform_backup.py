@@ -38,7 +38,10 @@ def backed_up(platform):
         for name in SETTINGS:
             del platform.variables[name]
         platform.run().ok()
-        shutil.rmtree(place(platform), ignore_errors=True)
+        # the tests after these have a platform of which no backup was ever taken
+        for path in (place(platform), platform.data_dir / "backup"):
+            shutil.rmtree(path, ignore_errors=True)
+        (platform.data_dir / "etc/backup.json").unlink(missing_ok=True)
 
 
 def place(platform):

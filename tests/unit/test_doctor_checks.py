@@ -142,6 +142,14 @@ def test_planted_facts(path, value, ident):
         assert "None" not in found["what"] + found["remedy"]
 
 
+@pytest.mark.parametrize("wanted, severity", [(True, "error"), (False, "warning")])
+def test_who_stopped_backups_and_deleted_them_can_say_so(wanted, severity):
+    report = examine(changed(FACTS, ["backup", "place"], False), {**PLAN, "backup": {**PLAN["backup"], "wanted": wanted}})
+    (found,) = [one for one in report["findings"] if one["id"] == "backup-destination-missing"]
+    assert found["severity"] == severity
+    assert ("backup/mlops_backup.prom" in found["remedy"]) is not wanted
+
+
 def test_what_a_client_cannot_do_with_the_servers_settings_is_an_error():
     facts = changed(FACTS, ["storage", "environment", "AWS_REQUEST_CHECKSUM_CALCULATION"], "when_supported")
     assert examine(facts)["findings"][0]["severity"] == "warning"
