@@ -23,7 +23,7 @@ from scenario_trace import STEP, Trace
 # Debian 12's and 13's, which the hosts run
 PYTHONS = ("3.11", "3.13")
 # scenarios that CI leaves out for their time
-LONG = {"airgap", "default", "fresh_root", "ha", "host", "metallb", "reset", "upgrade"}
+LONG = {"airgap", "day2", "default", "fresh_root", "ha", "host", "metallb", "reset", "upgrade"}
 
 
 def wheels() -> None:
