@@ -8,7 +8,9 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from lib.backup_program import FILES, KEY, Bucket, complete, key_file, settings
@@ -44,6 +46,41 @@ def encrypt(content, key=KEY, context="c"):
 def decrypt(stored, key=KEY, context="c", step=70_001):
     blocks = iter([stored[start : start + step] for start in range(0, len(stored), step)])
     return b"".join(decrypted(blocks, Key(key), context, "file"))
+
+
+@pytest.fixture
+def anothers():
+    """A store with one backup, and a function that closes one of its folders to whoever runs the tests, as another host's disk may be."""
+    root = os.geteuid() == 0
+    # not below tmp_path, through which nobody but its owner comes
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        store = Directory(Path(name, "42"))
+        place = store.root / "backups" / "one" / "manifest.json"
+        place.parent.mkdir(parents=True)
+        place.write_text("{}")
+
+        def close(below):
+            (store.root / below).chmod(0o700 if root else 0)
+            if root:
+                os.seteuid(65534)
+
+        yield store, close
+        if root:
+            os.seteuid(0)
+        for folder in (store.root, *store.root.glob("**/")):
+            folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("below", [".", "backups", "backups/one"])
+def test_what_belongs_to_somebody_else_is_told_and_is_not_taken_for_empty(anothers, below):
+    store, close = anothers
+    close(below)
+    for ask in (lambda: Catalog(Vault(store, None)).names(), lambda: list(store.blocks("backups/one/manifest.json"))):
+        with pytest.raises(BackupError, match="Permission denied") as problem:
+            ask()
+        assert f"chown -R {os.geteuid()} {store.root}" in str(problem.value)
+        assert "belongs to user id" in str(problem.value)
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 17])

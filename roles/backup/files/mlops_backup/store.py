@@ -72,16 +72,31 @@ class Directory:
         self.root = Path(root)
         self.where = str(root)
 
+    def unusable(self, path, error):
+        """Return why `path` cannot be used, with the remedy where it is somebody else's: another host's disk has its user ids."""
+        words = f"{path}: {error.strerror}"
+        if not isinstance(error, PermissionError):
+            return words
+        for place in (path, *path.parents):
+            # of what is in a folder that is closed to us, not even the owner can be asked for
+            with contextlib.suppress(OSError):
+                words += f" ({place} belongs to user id {place.stat().st_uid}, the backups' is {os.geteuid()})"
+                break
+        return f"{words}: chown -R {os.geteuid()} {self.root}"
+
     def below(self, name):
         """Return the store of the files whose names begin with `name`/."""
         return Directory(self.root / name)
 
     def folders(self):
-        """Return the names of the folders at the top."""
+        """Return the names of the folders at the top. Raises BackupError."""
         if not self.root.is_dir():
             return []
-        # a disk of its own has the directory of its repairs
-        names = (entry.name for entry in self.root.iterdir() if entry.is_dir() and entry.name != "lost+found")
+        try:
+            # a disk of its own has the directory of its repairs
+            names = [entry.name for entry in self.root.iterdir() if entry.is_dir() and entry.name != "lost+found"]
+        except OSError as error:
+            raise BackupError(self.unusable(self.root, error)) from None
         return sorted(name for name in names if not name.startswith("."))
 
     def prepare(self):
@@ -91,7 +106,7 @@ class Directory:
             incoming = Incoming(self)
             incoming.drop()
         except OSError as error:
-            raise BackupError(f"backup_directory: cannot write to {self.root}: {error.strerror}") from None
+            raise BackupError(f"mlops_backup_directory: cannot write to {self.unusable(self.root, error)}") from None
 
     def make(self, folder):
         """Make a directory and those above it, each on the disk before the next."""
@@ -120,7 +135,7 @@ class Directory:
                 while block := file.read(BLOCK):
                     yield block
         except OSError as error:
-            raise BackupError(f"{self.root / name}: {error.strerror}") from None
+            raise BackupError(self.unusable(self.root / name, error)) from None
 
     def size(self, name):
         """Return the size of `name`, or None where it is not there."""
@@ -129,13 +144,21 @@ class Directory:
         return None
 
     def names(self, prefix):
-        """Return {name: (size, time)} of all files below the folder `prefix`."""
+        """Return {name: (size, time)} of all files below the folder `prefix`. Raises BackupError: what cannot be read is not empty."""
         found = {}
-        for folder, _folders, files in os.walk(self.root / prefix):
+
+        def unread(error):
+            if not isinstance(error, FileNotFoundError):
+                raise BackupError(self.unusable(Path(error.filename), error))
+
+        for folder, _folders, files in os.walk(self.root / prefix, onerror=unread):
             for name in files:
                 path = Path(folder, name)
-                with contextlib.suppress(FileNotFoundError):
+                try:
                     status = path.stat()
+                except OSError as error:
+                    unread(error)
+                else:
                     found[str(path.relative_to(self.root))] = (status.st_size, status.st_mtime)
         return found
 
