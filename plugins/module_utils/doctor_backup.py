@@ -20,7 +20,7 @@ SUCCESS, ATTEMPT, SUCCEEDED = (
     "mlops_backup_last_attempt_timestamp_seconds",
     "mlops_backup_last_attempt_success",
 )
-DRILL = "mlops_drill_last_attempt_success"
+DRILL, DRILLED = "mlops_drill_last_attempt_success", "mlops_drill_last_success_timestamp_seconds"
 # below the data directory; what a backup or a drill measured
 METRICS = os.path.join("backup", "mlops_backup.prom")
 DAY = 86400
@@ -100,6 +100,28 @@ def recent(plan, facts):
         yield error("drill-failed", "the last rehearsal of a restore failed: the backup may not be one", "make drill: it says why")
 
 
+def rehearsal(plan, last, now):
+    """Yield what is wrong with the age of the last drill that succeeded, at `last` (seconds since the epoch, None for never)."""
+    remedy = "make drill; with backup_drill_weekday the schedule does it each week"
+    if last is None:
+        yield warning("drill-none", "no restore of this platform was ever rehearsed: nobody knows that its backups are any good", remedy)
+    elif now - last > plan["drill_days"] * DAY:
+        yield warning(
+            "drill-old",
+            f"the last rehearsal of a restore was {(now - last) / DAY:.0f} days ago, and doctor_drill_days is {plan['drill_days']}",
+            remedy,
+        )
+
+
+def rehearsed(plan, facts):
+    """Where backups are taken, a restore was rehearsed, and not too long ago."""
+    if not plan["backup"]["wanted"]:
+        raise NotApplicable("mlops_backup is false: there is no schedule whose backups are to be relied on")
+    if not plan["backup"]["drills"]:
+        raise NotApplicable("a drill on a host restores base backups, and this platform's are dumps")
+    yield from rehearsal(plan, facts["metrics"].get(DRILLED), facts["now"])
+
+
 def archive(plan, facts):
     """The write-ahead log arrives at the backups."""
     if not plan["backup"]["wanted"]:
@@ -160,6 +182,7 @@ def forecast(plan, facts):
 
 CHECKS = [
     Check("backup", "backup", recent),
+    Check("drill", "backup", rehearsed),
     Check("backup-destination", "backup", destination),
     Check("backup-archive", "backup", archive, "database"),
     Check("disk-forecast", "backup", forecast),

@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import time
 
-from ansible_collections.mlops.platform.plugins.module_utils import cluster_trouble, doctor_tls
+from ansible_collections.mlops.platform.plugins.module_utils import cluster_trouble, doctor_cluster_backup, doctor_tls
 from ansible_collections.mlops.platform.plugins.module_utils.cluster import ClusterError
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_api import namespaced
 from ansible_collections.mlops.platform.plugins.module_utils.doctor import UP, Check, NotApplicable, NotChecked, error, warning
@@ -22,6 +22,7 @@ LISTS = {
     "statefulsets": ("apps", "v1", True),
     "jobs": ("batch", "v1", True),
     "secrets": ("", "v1", True),
+    "configmaps": ("", "v1", True),
 }
 PRESSURE = ("MemoryPressure", "DiskPressure", "PIDPressure")
 
@@ -153,6 +154,12 @@ def certificates(plan, facts):
         raise NotApplicable("no Secret of the platform holds a certificate")
 
 
+def backups(plan, facts):
+    """There is a backup, it is recent, the last one succeeded, and a restore was rehearsed."""
+    said = doctor_cluster_backup.answers(items(facts, "configmaps"), items(facts, "pods"))
+    yield from doctor_cluster_backup.judge(plan, said, facts["now"])
+
+
 def elsewhere(reason):
     """Return a check of a layer that a cluster's API does not show."""
 
@@ -174,7 +181,7 @@ CHECKS = [
     Check("database", "database", elsewhere("the doctor opens no way into the cluster: make verify uses each account"), "cluster"),
     Check("client-pins", "mlflow", client_pins, "cluster"),
     Check("mlflow", "mlflow", elsewhere("the doctor opens no way into the cluster: make verify uses MLflow as a user does"), "cluster"),
-    Check("backup", "backup", elsewhere("backups in a cluster are the cluster's own means (docs/backup.md)"), "cluster"),
+    Check("backup", "backup", backups, "cluster"),
 ]
 CAUSES = {
     "workload-not-ready": [

@@ -11,8 +11,8 @@ short_description: Find what is wrong with a platform in a cluster
 version_added: 0.1.0
 author: [The mlops.platform maintainers (@mlops-platform)]
 description:
-  - Reads nodes, workloads, pods, claims, Jobs and certificates of one namespace, and returns what is wrong, each finding with the command
-    or the variable that mends it. It changes nothing.
+  - Reads nodes, workloads, pods, claims, Jobs and certificates of one namespace and what its backups have said, and returns what is wrong,
+    each finding with the command or the variable that mends it. It changes nothing.
   - What may not be read is told, and stops nothing else.
 options:
   namespace:
@@ -23,6 +23,22 @@ options:
     description: Days before its end from which a certificate is a warning.
     type: int
     default: 21
+  backup:
+    description: Whether backups are scheduled.
+    type: bool
+    default: false
+  backup_hours:
+    description: Hours after which the last backup of a schedule is too old.
+    type: int
+    default: 26
+  backup_days:
+    description: Days after which the last backup is too old where none is scheduled.
+    type: int
+    default: 7
+  drill_days:
+    description: Days after which the last drill is too old where backups are scheduled.
+    type: int
+    default: 35
   clients:
     description:
       - What is known of the clients, as the role C(doctor) makes it of the result of M(mlops.platform.client_pins), which runs where the
@@ -83,6 +99,10 @@ from ansible_collections.mlops.platform.plugins.module_utils.cluster_api import 
 OPTIONS = {
     "namespace": {"type": "str", "required": True},
     "certificate_days": {"type": "int", "default": 21},
+    "backup": {"type": "bool", "default": False},
+    "backup_hours": {"type": "int", "default": 26},
+    "backup_days": {"type": "int", "default": 7},
+    "drill_days": {"type": "int", "default": 35},
     "clients": {"type": "dict", "default": {}},
 }
 

@@ -31,7 +31,7 @@ PLAN = {
         "has_admin": True,
     },
     "mlflow": {"ports": [15001], "username": "admin"},
-    "backup": {"wanted": True, "place": "/backup"},
+    "backup": {"wanted": True, "place": "/backup", "drills": True},
     "reserve_mb": 5120,
     "memory_mb": 256,
     "disk_percent": 10,
@@ -40,6 +40,7 @@ PLAN = {
     "certificate_days": 21,
     "backup_hours": 26,
     "backup_days": 7,
+    "drill_days": 35,
     "client_versions": ["3.17.2"],
     "clients": {"asked": True, "failed": "", "findings": []},
 }
@@ -138,7 +139,11 @@ FACTS = {
     },
     "backup": {
         "now": NOW,
-        "metrics": {"mlops_backup_last_success_timestamp_seconds": NOW - 3600, "mlops_backup_last_attempt_success": 1.0},
+        "metrics": {
+            "mlops_backup_last_success_timestamp_seconds": NOW - 3600,
+            "mlops_backup_last_attempt_success": 1.0,
+            "mlops_drill_last_success_timestamp_seconds": NOW - 7 * DAY,
+        },
         "settings": {},
         "place": True,
         "owner": 990,

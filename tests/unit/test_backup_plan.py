@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from lib.backup_program import KEY, Bucket, cluster, complete, key_file, settings
-from mlops_backup import schedule, wal
+from mlops_backup import lock, restore, schedule, wal
 from mlops_backup.plan import plan, release
 from mlops_backup.problems import BackupError
 
@@ -49,6 +49,19 @@ def test_the_newest_is_taken_unless_another_is_named(installation):
     assert plan(installation, {"backup": FIRST})["backup"] == FIRST
     with pytest.raises(BackupError, match=f"there are: {FIRST}, {SECOND}"):
         plan(installation, {"backup": "20260103T000000Z"})
+
+
+def test_another_one_that_is_under_way_is_told_before_anything_stops(installation):
+    # its PostgreSQL does not run
+    installation.postgresql.update(host="127.0.0.1", port=1)
+    (installation.data / "secrets/postgresql_superuser_password").write_text("p")
+    # nobody has taken a backup yet: there is no lock, and looking makes none
+    assert restore.preview(installation, {})["backup"] == SECOND
+    assert not installation.lock.exists()
+    installation.lock.parent.mkdir(exist_ok=True)
+    with lock.held(installation.lock, "drill"), pytest.raises(lock.Busy, match=f"another drill is under way: process {os.getpid()}"):
+        restore.preview(installation, {})
+    assert restore.preview(installation, {})["backup"] == SECOND
 
 
 def test_a_time_takes_the_newest_backup_before_it(installation):

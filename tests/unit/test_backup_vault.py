@@ -366,6 +366,23 @@ def test_a_content_that_was_lost_at_the_destination_is_copied_again(vault):
     assert list(vault.store.names("objects")) == [records[0]["place"]]
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_content_that_was_cut_at_the_destination_is_copied_again(vault, known):
+    bucket = Bucket()
+    bucket.put("a", b"one" * 1000)
+    (record,) = objects.Copy(vault, bucket.end, {}, 2).run()
+    file = vault.store.root / record["place"]
+    os.truncate(file, 100)
+    earlier = {(record["key"], record["version"], record["etag"]): record} if known else {}
+    assert objects.Copy(vault, bucket.end, earlier, 2).run()[0]["place"] == record["place"]
+    assert file.stat().st_size == record["stored_size"]
+    assert vault.read(record["place"], context=objects.CONTEXT, compress=False, record=record) == b"one" * 1000
+    # and what is whole is left alone
+    moment = file.stat().st_mtime_ns
+    objects.Copy(vault, bucket.end, earlier, 2).run()
+    assert file.stat().st_mtime_ns == moment
+
+
 def test_an_object_store_that_goes_away_half_way_is_told_and_what_was_copied_counts(vault):
     bucket = Bucket()
     for number in range(6):

@@ -18,6 +18,7 @@ def test_a_healthy_platform_has_none():
     assert [one["check"] for one in report["checks"] if one["state"] != "ok"] == ["cluster"]
 
 
+DRILLED = "mlops_drill_last_success_timestamp_seconds"
 SKEWED = {"status": None, "body": "", "date": "", "said": "Connection refused"}
 FAILED = {**RUNNING, "state": "BACKOFF", "ends": 9}
 # path in the facts, what stands there, and what is found of it
@@ -121,7 +122,9 @@ PLANTED = [
     ("mlflow artifacts", {**GOOD, "status": 500}, "artifact-store-failing"),
     ("mlflow version body", "2.22.0", "client-newer"),
     ("mlflow version body", "3.16.0", "client-newer"),
-    ("backup metrics", {}, "backup-none"),
+    ("backup metrics", {DRILLED: NOW - DAY}, "backup-none"),
+    ("backup metrics", {key: value for key, value in FACTS["backup"]["metrics"].items() if key != DRILLED}, "drill-none"),
+    (f"backup metrics {DRILLED}", NOW - 36 * DAY, "drill-old"),
     ("backup metrics mlops_backup_last_success_timestamp_seconds", NOW - 27 * 3600, "backup-old"),
     ("backup metrics mlops_backup_last_attempt_success", 0.0, "backup-failed"),
     ("backup metrics mlops_drill_last_attempt_success", 0.0, "drill-failed"),
@@ -193,11 +196,18 @@ def test_findings_of_the_files_that_pin_clients_are_told(clients, state, reason)
     assert [one["id"] for one in report["findings"]] == ["client-pin-fails"] * (state == "found")
 
 
+def test_where_a_drill_cannot_be_nobody_misses_it():
+    facts = changed(FACTS, ["backup", "metrics", DRILLED], NOW - 999 * DAY)
+    report = examine(facts, {**PLAN, "backup": {**PLAN["backup"], "drills": False}})
+    assert report["findings"] == []
+    assert "dumps" in next(one["reason"] for one in report["checks"] if one["check"] == "drill")
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_backups_that_nobody_asked_for_are_no_finding(wanted):
     facts = changed(FACTS, ["backup", "metrics"], {})
-    report = examine(facts, {**PLAN, "backup": {"wanted": wanted, "place": ""}})
-    assert [one["id"] for one in report["findings"]] == (["backup-none"] if wanted else [])
+    report = examine(facts, {**PLAN, "backup": {"wanted": wanted, "place": "", "drills": True}})
+    assert [one["id"] for one in report["findings"]] == (["backup-none", "drill-none"] if wanted else [])
     states = {one["check"]: one["reason"] for one in report["checks"] if one["state"] == "not applicable"}
     assert wanted or "mlops_backup" in states["backup"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
 import time
 
 import pytest
@@ -28,6 +29,7 @@ HEALTHY = {
     "statefulsets": [named("postgresql", {"readyReplicas": 1}, {"replicas": 1})],
     "jobs": [named("schema", condition("Complete", "True"))],
     "secrets": [named("login", data={"password": "eA=="})],
+    "configmaps": [named("settings", data={"a": "b"})],
 }
 
 
@@ -45,10 +47,14 @@ class Api:
         return {"items": found}
 
 
-def examine(clients=None, **lists):
+BACKUP = {"backup": True, "backup_hours": 26, "backup_days": 7, "drill_days": 35}
+
+
+def examine(clients=None, options=None, **lists):
     api = Api({**copy.deepcopy(HEALTHY), **lists})
     looks = {"cluster": lambda plan: doctor_cluster.look(api, "mlops")}
-    return doctor.examine({"certificate_days": 21, "clients": clients or {}}, looks, doctor_cluster.CHECKS, doctor_cluster.CAUSES)
+    plan = {"certificate_days": 21, "clients": clients or {}, **BACKUP, "backup": False, **(options or {})}
+    return doctor.examine(plan, looks, doctor_cluster.CHECKS, doctor_cluster.CAUSES)
 
 
 def waiting(reason):
@@ -147,3 +153,58 @@ def test_causes_are_told():
         ("pod-image", []),
         ("workload-not-ready", ["pod-image (mlflow-1)"]),
     ]
+
+
+def noted(hours, what="backup", **answer):
+    """Return the ConfigMap of what a playbook ran: a backup, or a drill, that ended so many hours ago."""
+    answer = {"ended": time.time() - hours * 3600, **answer}
+    labels = {"app.kubernetes.io/component": "backup-last"}
+    return {"metadata": {"name": f"mlops-backup-last-{what}", "labels": labels}, "data": {"answer": json.dumps(answer)}}
+
+
+def scheduled(hours, **answer):
+    """Return the pod of a Job of the schedule that ended so many hours ago, with what it said."""
+    answer = json.dumps({"ended": time.time() - hours * 3600, **answer})
+    ended = [
+        {"name": "database-tools", "restartCount": 0, "state": {"terminated": {"message": "", "exitCode": 0}}},
+        {"name": "program", "restartCount": 0, "state": {"terminated": {"message": answer, "exitCode": 0}}},
+    ]
+    return {"metadata": {"name": "b", "labels": {"app.kubernetes.io/component": "backup-job"}}, "status": {"containerStatuses": ended}}
+
+
+GOOD, DRILL = {"name": "20260101T000000Z", "size_bytes": 5}, {"backup": "20260101T000000Z", "rto_seconds": 5}
+
+
+@pytest.mark.parametrize(
+    "pods, configmaps, found",
+    [
+        ([], [], ["backup-none", "drill-none"]),
+        ([scheduled(1, **GOOD)], [noted(30 * 24, "drill", **DRILL)], []),
+        ([scheduled(1, **GOOD, drill=DRILL)], [], []),
+        ([], [noted(1, **GOOD), noted(2, "drill", **DRILL)], []),
+        ([scheduled(50, **GOOD), scheduled(27, **GOOD)], [noted(1, "drill", **DRILL)], ["backup-old"]),
+        ([scheduled(25, **GOOD), scheduled(1, problem="the bucket is full")], [noted(99, "drill", **DRILL)], ["backup-failed"]),
+        ([scheduled(1, **GOOD)], [noted(36 * 24, "drill", **DRILL)], ["drill-old"]),
+        ([scheduled(1, **GOOD)], [], ["drill-none"]),
+    ],
+)
+def test_backups_of_a_schedule_are_looked_at_by_what_they_said(pods, configmaps, found):
+    report = examine(options={"backup": True}, pods=HEALTHY["pods"] + pods, configmaps=HEALTHY["configmaps"] + configmaps)
+    assert sorted(one["id"] for one in report["findings"]) == found
+    assert all("make" in one["remedy"] and one["layer"] == "backup" for one in report["findings"])
+    assert not found or found[0] != "backup-failed" or report["findings"][0]["said"] == "the bucket is full"
+
+
+@pytest.mark.parametrize("hours, found", [(None, []), (6 * 24, []), (8 * 24, ["backup-old"])])
+def test_backups_without_a_schedule_may_be_older(hours, found):
+    report = examine(configmaps=[] if hours is None else [noted(hours, **GOOD)])
+    assert [one["id"] for one in report["findings"]] == found
+    state = next(one["state"] for one in report["checks"] if one["check"] == "backup")
+    assert state == ("not applicable" if hours is None else "found" if found else "ok")
+
+
+def test_what_is_no_answer_is_passed_over():
+    entries = [noted(1, **GOOD), noted(1)]
+    entries[1]["data"]["answer"] = "no JSON"
+    report = examine(configmaps=[*entries, {"metadata": {"name": "x", "labels": {"app.kubernetes.io/component": "backup-last"}}}])
+    assert report["findings"] == []

@@ -26,9 +26,12 @@ def measured(platform, **values):
             folder.rmdir()
 
 
-@fault("backup-none", "service-missing/backup", "backup-destination-missing")
+@fault("backup-none", "service-missing/backup", "backup-destination-missing", "drill-none")
 def backups_that_are_never_taken(platform, plan):
-    yield {"backup": {"wanted": True, "place": str(platform.scratch / "nowhere")}, "services": [*plan["services"], "backup"]}
+    yield {
+        "backup": {"wanted": True, "place": str(platform.scratch / "nowhere"), "drills": True},
+        "services": [*plan["services"], "backup"],
+    }
 
 
 @fault("backup-failed", "backup-old")
@@ -38,7 +41,7 @@ def backup_that_failed(platform, plan):
     os.chown(place, platform.uid, -1)
     values = {"last_success_timestamp_seconds": time.time() - 30 * 86400, "last_attempt_success": 0}
     with measured(platform, **values):
-        yield {"backup": {"wanted": False, "place": str(place)}}
+        yield {"backup": {"wanted": False, "place": str(place), "drills": True}}
 
 
 @fault("backup-key-missing")
@@ -50,5 +53,5 @@ def backup_key_missing(platform, plan):
     place.mkdir(exist_ok=True)
     os.chown(place, platform.uid, -1)
     with measured(platform, last_success_timestamp_seconds=time.time(), last_attempt_success=1):
-        yield {"backup": {"wanted": False, "place": str(place)}}
+        yield {"backup": {"wanted": False, "place": str(place), "drills": True}}
     path.unlink()

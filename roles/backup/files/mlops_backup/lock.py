@@ -37,7 +37,9 @@ def alone(settings, what):
 
 
 def look(settings):
-    """Raise Busy where another one is under way. A database that is lost has no lock."""
+    """Raise Busy where another one is under way. A database that is lost has no lock, and neither has a host that is new."""
+    if not settings.pod and not settings.lock.exists():
+        return
     try:
         with alone(settings, "look"):
             pass

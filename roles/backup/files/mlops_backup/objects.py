@@ -28,7 +28,8 @@ class Copy:
         self.vault, self.source, self.workers = vault, source, workers
         # {(key, version, etag): record} of an earlier backup
         self.known, self.lock = known, threading.Lock()
-        self.there = set(vault.store.names("objects"))
+        # a file that is not as long as it was written is as good as none: it is copied again
+        self.there = {name: size for name, (size, _moment) in vault.store.names("objects").items()}
         self.counts = {"versions": 0, "bytes": 0, "new_versions": 0, "new_bytes": 0}
         # it knows how to read an object's headers and tags, and in which parts it was written; it writes nothing here
         self.reader = Transfer(source, source)
@@ -55,7 +56,11 @@ class Copy:
         if entry.size is None:
             return {"key": entry.key, "version": entry.version, "size": None, "etag": "", "sha256": "", "latest": entry.latest}
         record = self.known.get((entry.key, entry.version, entry.etag))
-        if record is None or record["place"] not in self.there or record["place"] != place(record["sha256"], self.vault.key):
+        if (
+            record is None
+            or self.there.get(record["place"]) != record["stored_size"]
+            or record["place"] != place(record["sha256"], self.vault.key)
+        ):
             record = self.copy(entry)
             self.count(new_versions=1, new_bytes=entry.size)
         self.count(versions=1, bytes=entry.size)
@@ -69,10 +74,10 @@ class Copy:
                 writer.write(block)
             found = writer.end()
             name = place(found["sha256"], self.vault.key)
-            if name not in self.there:
+            if self.there.get(name) != found["stored_size"]:
                 writer.incoming.commit(name)
                 with self.lock:
-                    self.there.add(name)
+                    self.there[name] = found["stored_size"]
         record = {"key": entry.key, "version": entry.version, "size": entry.size, "etag": entry.etag, "part": part, "headers": kept}
         # the stored form's checksum is not kept: where the content was there already, it is that of another encryption
         return {**record, "sha256": found["sha256"], "place": name, "stored_size": found["stored_size"]}

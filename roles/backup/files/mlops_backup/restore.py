@@ -47,7 +47,7 @@ def databases(settings, request):
     data = Path(settings.postgresql["data"])
     with alone(settings, "restore"):
         found = plan(settings, request)
-        if (data / "postmaster.pid").exists() and _runs(data):
+        if _runs(data):
             raise BackupError("PostgreSQL still runs: stop it first")
         catalog = Catalog(settings.vault(found["installation"]))
         manifest = catalog.read(found["backup"])
@@ -73,6 +73,10 @@ def databases(settings, request):
         except OSError as error:
             shutil.rmtree(restored, ignore_errors=True)
             raise BackupError(explain(error, catalog.vault.store)) from None
+        # recovering takes its time, and somebody may not have known of it
+        if _runs(data):
+            shutil.rmtree(restored, ignore_errors=True)
+            raise BackupError("PostgreSQL was started meanwhile, by another run. Wait for that one's end, and run this again")
         # only now: until here the platform could go on as it was
         _place(settings, secrets)
         aside = _replace(settings, restored, data, keep)
@@ -157,9 +161,8 @@ def _replace(settings, restored, data, keep):
 
 def preview(settings, request):
     """Return what a restore would do; see plan."""
-    if settings.pod:
-        # what another one does would be found out only when MLflow stands still
-        look(settings)
+    # what another one does would be found out only when MLflow stands still
+    look(settings)
     return plan(settings, {**request, "live": _archives(settings)})
 
 
