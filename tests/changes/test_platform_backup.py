@@ -1,4 +1,4 @@
-"""Backups of a platform under load, and what a restore brings back when everything is lost, or one table at a known second."""
+"""Backups of a platform under load, and what a restore brings back when data are lost, or one table at a known second."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from lib import platform_proc as proc
 from lib.long_tests import LONG
 from lib.platform import PORTS
-from lib.platform_journal import Journal, missing, write
+from lib.platform_journal import Journal, missing
 
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0" * 2
 SETTINGS = {"mlops_backup": True, "mlops_backup_wal_seconds": 5, "backup_key": KEY, "backup_drill_port": PORTS + 71}
@@ -74,29 +75,35 @@ def kill_everything(platform):
 
 
 @LONG
-def test_everything_that_was_acknowledged_comes_back_when_all_data_are_lost(backed_up):
-    platform, journal = backed_up, backed_up.journal
+@pytest.mark.parametrize("lost", [("postgresql",), ("seaweedfs",), ("postgresql", "seaweedfs")], ids=" and ".join)
+def test_everything_that_was_acknowledged_comes_back_when_data_are_lost_under_load(backed_up, lost):
+    platform = backed_up
+    with Journal(platform) as journal:
+        time.sleep(5)
+        platform.run("playbooks/backup.yml").ok()
+        time.sleep(2 * SETTINGS["mlops_backup_wal_seconds"] + 10)
+        lost_at = time.time()
+        kill_everything(platform)
     # the archive has everything up to here, and the last backup has it byte for byte
     point = seconds(manifests(platform)[-1]["point"]["time"])
-    assert len(journal.before(point)) > 3
-    later = write(platform.http(), "after-the-backup", b"after" * 1000)
-    time.sleep(2 * SETTINGS["mlops_backup_wal_seconds"] + 5)
-    lost_at = time.time()
-    kill_everything(platform)
-    shutil.rmtree(platform.data_dir / "postgresql")
-    shutil.rmtree(platform.data_dir / "seaweedfs")
+    archived = lost_at - 2 * SETTINGS["mlops_backup_wal_seconds"] - 5
+    assert len(journal.before(point)) > 3 and len(journal.before(archived)) > len(journal.before(point))
+    for name in lost:
+        shutil.rmtree(platform.data_dir / name)
 
-    restore(platform)
+    restored = restore(platform)
 
-    assert missing(platform, journal.before(point)) == []
-    # the rows of later runs come from the write-ahead log; their artifacts were lost, and the audit would not know: a run needs none
-    status, _headers, words = platform.http()("GET", f"/api/2.0/mlflow/runs/get?run_id={later['id']}")
-    assert status == 200, words
-    rows = [run for run in journal.runs if platform.http()("GET", f"/api/2.0/mlflow/runs/get?run_id={run['id']}")[0] == 200]
-    assert len(rows) == len(journal.runs)
+    # objects that were not lost are all there; of those that were, the ones of the backup
+    assert missing(platform, journal.before(archived if lost == ("postgresql",) else point)) == []
+    # the rows of later runs come from the write-ahead log; where artifacts were lost, the audit would not know: a run needs none
+    there = [run for run in journal.runs if platform.http()("GET", f"/api/2.0/mlflow/runs/get?run_id={run['id']}")[0] == 200]
+    assert {run["id"] for run in journal.before(archived)} <= {run["id"] for run in there}
     report = json.loads((platform.data_dir / "backup" / "audit.json").read_text())
-    assert report["counts"] == {"rows_without_objects": 0, "objects_without_rows": 0, "objects_of_the_backup_missing": 0}
-    print(f"lost: no row; artifacts of the last {lost_at - point:.0f} s")
+    assert report["counts"]["rows_without_objects"] == report["counts"]["objects_of_the_backup_missing"] == 0
+    last = max(run["acknowledged"] for run in journal.runs)
+    rows = last - max(run["acknowledged"] for run in there)
+    artifacts = rows if lost == ("postgresql",) else last - point
+    print(f"lost: rows of the last {rows:.0f} s, artifacts of the last {artifacts:.0f} s; back in {restored.seconds / 60:.1f} minutes")
 
 
 def test_a_dropped_table_is_back_as_it_was_the_second_before(backed_up):
@@ -127,7 +134,40 @@ def test_a_drill_measures_and_leaves_nothing(backed_up):
     assert not (platform.data_dir / "backup" / "drill").exists()
     measured = dict(line.split() for line in metrics.read_text().splitlines() if not line.startswith("#"))
     assert measured["mlops_drill_last_attempt_success"] == "1.0"
+    # a restore takes its time, and the newest state is not from tomorrow
+    assert float(measured["mlops_drill_recovery_time_seconds"]) > 0 <= float(measured["mlops_drill_recovery_point_seconds"])
+    answer = yaml.safe_load(run.output[run.output.index("msg:", run.output.rindex("Say what was measured")) :].split("\n\n")[0])["msg"]
+    assert answer["rows"]["runs"] >= len(backed_up.journal.runs) and answer["objects"]["restored"] == answer["objects"]["checked"] > 0
     print({name: value for name, value in measured.items() if "recovery" in name}, f"{run.seconds:.0f} s")
+
+
+@LONG
+def test_a_drill_of_a_damaged_backup_fails_and_says_so(backed_up):
+    platform = backed_up
+    # as long as before, and not what was written
+    (damaged,) = sorted(place(platform).glob("*/objects/*/*"), key=lambda path: path.stat().st_size)[-1:]
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    try:
+        run = platform.run("playbooks/drill.yml")
+    finally:
+        damaged.write_bytes(whole)
+    assert run.code != 0
+    assert damaged.name[:40] in "".join(run.output.split()) and "damaged" in run.output
+    assert "mlops_drill_last_attempt_success 0" in (platform.data_dir / "backup/mlops_backup.prom").read_text()
+    assert not (platform.data_dir / "backup" / "drill").exists()
+
+
+@LONG
+def test_a_killed_drill_is_not_in_the_way_of_the_next_one(backed_up):
+    platform = backed_up
+    running = platform.start("playbooks/drill.yml")
+    proc.wait_until("the drill's object store", lambda: (platform.data_dir / "backup/drill/seaweedfs/log").exists(), 240)
+    running.kill()
+    for pid in processes(platform, "drill"):
+        os.kill(pid, signal.SIGKILL)
+    platform.run("playbooks/drill.yml").ok()
+    assert not (platform.data_dir / "backup" / "drill").exists()
 
 
 @LONG
@@ -137,16 +177,16 @@ def test_a_killed_backup_is_no_backup_and_keeps_nobody_out(backed_up):
     proc.wait_until("a base backup", lambda: any((platform.data_dir / "backup").glob("staging/base/*")), 240)
     running.kill()
     # the program of an asynchronous task goes on without Ansible
-    for pid in backup_processes(platform):
+    for pid in processes(platform, "backup"):
         os.kill(pid, signal.SIGKILL)
     assert [manifest["name"] for manifest in manifests(platform)] == before
     platform.run("playbooks/backup.yml").ok()
     assert [manifest["name"] for manifest in manifests(platform)][:-1] == before
 
 
-def backup_processes(platform):
-    """Return the process ids of what takes a backup of the platform."""
-    found, program = [], f"{platform.data_dir}/bin/backup.py\0backup\0".encode()
+def processes(platform, command):
+    """Return the process ids of what does `command` of the platform's backup program."""
+    found, program = [], f"{platform.data_dir}/bin/backup.py\0{command}\0".encode()
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if program in (entry / "cmdline").read_bytes():

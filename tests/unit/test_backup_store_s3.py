@@ -137,8 +137,27 @@ def test_a_server_that_is_away_is_named(store, server):
         lambda: store.delete(["f"]),
         lambda: list(store.blocks("f")),
     ):
-        with pytest.raises(BackupError, match="destination, bucket b: .*connection refused.*backup_bucket_ca"):
+        with pytest.raises(BackupError, match="destination, bucket b: .*connection refused"):
             deed()
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        ("cannot list: Name or service not known; check endpoint_url", "(endpoint_url is backup_bucket_url)"),
+        ("SignatureDoesNotMatch; check secret_key", "(secret_key is backup_bucket_secret_key)"),
+        ("TLS; see access_key, ca_bundle", "(access_key is backup_bucket_access_key, ca_bundle is backup_bucket_ca)"),
+        ("NoSuchBucket", "NoSuchBucket"),
+    ],
+)
+def test_options_of_the_connection_are_told_by_the_names_of_the_variables(store, server, monkeypatch, words, told):
+    def refuse(*_words, **_arguments):
+        raise S3Error(words, "AccessDenied")
+
+    monkeypatch.setattr(server, "put_object", refuse)
+    with pytest.raises(BackupError) as problem:
+        store.call("put_object", "f", Body=b"")
+    assert str(problem.value).endswith(told)
 
 
 def test_an_upload_that_fails_is_ended_and_leaves_no_file(store, server, monkeypatch):

@@ -55,7 +55,7 @@ def anothers():
     # not below tmp_path, through which nobody but its owner comes
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
-        store = Directory(Path(name, "42"))
+        store = Directory(Path(name, "destination")).below("42")
         place = store.root / "backups" / "one" / "manifest.json"
         place.parent.mkdir(parents=True)
         place.write_text("{}")
@@ -68,19 +68,38 @@ def anothers():
         yield store, close
         if root:
             os.seteuid(0)
-        for folder in (store.root, *store.root.glob("**/")):
+        for folder in (store.top, *store.top.glob("**/")):
             folder.chmod(0o700)
 
 
-@pytest.mark.parametrize("below", [".", "backups", "backups/one"])
+@pytest.mark.parametrize("below", ["..", ".", "backups", "backups/one"])
 def test_what_belongs_to_somebody_else_is_told_and_is_not_taken_for_empty(anothers, below):
     store, close = anothers
     close(below)
-    for ask in (lambda: Catalog(Vault(store, None)).names(), lambda: list(store.blocks("backups/one/manifest.json"))):
+    for ask in (
+        lambda: Catalog(Vault(store, None)).names(),
+        lambda: list(store.blocks("backups/one/manifest.json")),
+        lambda: store.size("backups/one/manifest.json"),
+    ):
         with pytest.raises(BackupError, match="Permission denied") as problem:
             ask()
-        assert f"chown -R {os.geteuid()} {store.root}" in str(problem.value)
+        assert f"chown -R {os.geteuid()} {store.top}" in str(problem.value)
         assert "belongs to user id" in str(problem.value)
+
+
+def test_a_destination_that_belongs_to_somebody_else_is_told_as_a_whole(anothers):
+    store, close = anothers
+    close("..")
+    for ask in (Directory(store.top).folders, store.prepare, Directory(store.top).prepare):
+        with pytest.raises(BackupError, match=f"Permission denied.*chown -R {os.geteuid()} {store.top}$"):
+            ask()
+
+
+def test_what_is_closed_above_the_destination_is_not_given_away(anothers):
+    store, close = anothers
+    close("..")
+    with pytest.raises(BackupError, match=f"Permission denied.*let user id {os.geteuid()} through {store.top}$"):
+        Directory(store.top / "disk" / "destination").folders()
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 17])

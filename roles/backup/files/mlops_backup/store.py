@@ -66,14 +66,16 @@ class Incoming:
 
 
 class Directory:
-    """A directory that holds the backups of one installation."""
+    """A directory that holds the backups of one installation, below `top`, the destination."""
 
-    def __init__(self, root):
+    def __init__(self, root, top=None):
         self.root = Path(root)
+        self.top = Path(top or root)
         self.where = str(root)
 
     def unusable(self, path, error):
         """Return why `path` cannot be used, with the remedy where it is somebody else's: another host's disk has its user ids."""
+        path = Path(error.filename or path)
         words = f"{path}: {error.strerror}"
         if not isinstance(error, PermissionError):
             return words
@@ -82,19 +84,22 @@ class Directory:
             with contextlib.suppress(OSError):
                 words += f" ({place} belongs to user id {place.stat().st_uid}, the backups' is {os.geteuid()})"
                 break
-        return f"{words}: chown -R {os.geteuid()} {self.root}"
+        if self.top in (place, *place.parents):
+            return f"{words}: chown -R {os.geteuid()} {self.top}"
+        # what is closed above is not ours to take
+        return f"{words}: let user id {os.geteuid()} through {place}"
 
     def below(self, name):
         """Return the store of the files whose names begin with `name`/."""
-        return Directory(self.root / name)
+        return Directory(self.root / name, self.top)
 
     def folders(self):
         """Return the names of the folders at the top. Raises BackupError."""
-        if not self.root.is_dir():
-            return []
         try:
             # a disk of its own has the directory of its repairs
             names = [entry.name for entry in self.root.iterdir() if entry.is_dir() and entry.name != "lost+found"]
+        except FileNotFoundError:
+            return []
         except OSError as error:
             raise BackupError(self.unusable(self.root, error)) from None
         return sorted(name for name in names if not name.startswith("."))
@@ -138,10 +143,13 @@ class Directory:
             raise BackupError(self.unusable(self.root / name, error)) from None
 
     def size(self, name):
-        """Return the size of `name`, or None where it is not there."""
-        with contextlib.suppress(FileNotFoundError):
+        """Return the size of `name`, or None where it is not there. Raises BackupError."""
+        try:
             return (self.root / name).stat().st_size
-        return None
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise BackupError(self.unusable(self.root / name, error)) from None
 
     def names(self, prefix):
         """Return {name: (size, time)} of all files below the folder `prefix`. Raises BackupError: what cannot be read is not empty."""
@@ -176,4 +184,6 @@ def explain(error, store):
     """Return an OSError of `store` in words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{store.where} is full ({error.strerror}): make room there, or lower backup_retention_days. Complete backups stay"
+    if isinstance(error, PermissionError) and isinstance(store, Directory):
+        return store.unusable(store.root, error)
     return f"{store.where}: {error}"

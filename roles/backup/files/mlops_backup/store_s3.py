@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import re
 import tempfile
 
 from ansible_collections.mlops.platform.plugins.module_utils.s3_connection import S3Error
@@ -16,6 +17,14 @@ BLOCK = 1024 * 1024
 # what is larger is on the disk until it is sent, and is sent in parts of this size
 PART = 32 * BLOCK
 MISSING = ("404", "NoSuchKey", "NotFound")
+# what the connection's options are called among the role's variables
+VARIABLES = {
+    "endpoint_url": "backup_bucket_url",
+    "region": "backup_bucket_region",
+    "access_key": "backup_bucket_access_key",
+    "secret_key": "backup_bucket_secret_key",
+    "ca_bundle": "backup_bucket_ca",
+}
 # of a request that deletes
 BATCH = 1000
 
@@ -86,8 +95,8 @@ class Bucket:
 
     def _problem(self, error):
         """Return the S3Error `error` for who knows the variables of the role alone: it names the connection's options."""
-        options = "its access_key is backup_bucket_access_key, its ca_bundle backup_bucket_ca"
-        return BackupError(f"the backups' destination, bucket {self.bucket}: {error} ({options})")
+        told = ", ".join(f"{option} is {variable}" for option, variable in VARIABLES.items() if re.search(rf"\b{option}\b", str(error)))
+        return BackupError(f"the backups' destination, bucket {self.bucket}: {error}" + (f" ({told})" if told else ""))
 
     def call(self, operation, name, **arguments):
         """Send one request about the file `name`. Raises BackupError."""
