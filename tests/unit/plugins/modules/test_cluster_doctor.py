@@ -14,7 +14,7 @@ HOME = "/api/v1/namespaces/ns"
 LISTS = [
     "/api/v1/nodes",
     f"{HOME}/persistentvolumeclaims",
-    *(f"{HOME}/{name}" for name in ("pods", "secrets")),
+    *(f"{HOME}/{name}" for name in ("pods", "secrets", "configmaps")),
     *(f"/apis/apps/v1/namespaces/ns/{name}" for name in ("deployments", "statefulsets")),
     "/apis/batch/v1/namespaces/ns/jobs",
 ]
