@@ -144,7 +144,8 @@ def destination(plan, facts):
         remedy = f"mount it, or correct mlops_backup_directory and run {UP}"
         # who takes none any more may have deleted the old ones, and needs a way to say so
         forget = f"; if they are gone for good, delete {os.path.join(plan['data_dir'], METRICS)}, which tells of them"
-        yield (error if plan["backup"]["wanted"] else warning)(
+        make = error if plan["backup"]["wanted"] else warning
+        yield make(
             "backup-destination-missing",
             f"the directory of the backups, {place}, is not there",
             remedy if plan["backup"]["wanted"] else remedy + forget,
