@@ -1,4 +1,4 @@
-"""Garbage is deleted while no backup, restore or upgrade is under way, which are told in words."""
+"""Garbage on a host is deleted while no backup, restore or upgrade is under way, which are told in words."""
 
 from __future__ import annotations
 

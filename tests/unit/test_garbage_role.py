@@ -26,12 +26,13 @@ def value(expression, **overrides):
 def test_the_defaults_are_right():
     assert value("garbage_problems", backup_retention_days=30) == []
     assert value("garbage_problems", backup_retention_days=30, mlops_backup=True) == []
+    assert value("garbage_problems", backup_retention_days=30, mlops_substrate="kubernetes") == []
 
 
 @pytest.mark.parametrize(
     "given, words",
     [
-        ({"mlops_substrate": "kubernetes"}, "only local"),
+        ({"mlops_substrate": "kubernetes", "garbage_schedule": True}, "no schedule of its own"),
         ({"garbage_days": 0}, "must be at least 1"),
         ({"garbage_days": 7, "mlops_backup": True, "backup_retention_days": 30}, "less than backup_retention_days (30)"),
         ({"garbage_time": "24:00"}, "no time of day"),

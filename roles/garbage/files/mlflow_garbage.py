@@ -1,13 +1,14 @@
 """Delete for good what users have deleted in MLflow, once it is old enough, with MLflow's own garbage collector.
 
-Usage: mlflow_garbage.py look|collect DAYS DATA, with the platform's data directory as DATA, the server's environment, a tracking server in
-MLFLOW_TRACKING_URI, which deletes the artifacts, and its administrator in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
+Usage: mlflow_garbage.py look|collect DAYS DATA, with the platform's data directory as DATA (in a cluster's pod `-`), the server's
+environment, a tracking server in MLFLOW_TRACKING_URI, which deletes the artifacts, and its administrator in MLFLOW_TRACKING_USERNAME and
+MLFLOW_TRACKING_PASSWORD.
 
 `mlflow gc` asks neither whether a version of a registered model was made from a deleted run, nor whether it is a deleted logged model: its
 artifacts would be gone, and the version would load no more. Those stay here, and so do the experiments that they are in.
 
 Prints one JSON object: how many runs, logged models and experiments are (or would be) deleted, how many of them stay for a registered
-model, and seconds; or {"problem": TEXT} and exit code 1.
+model, and seconds; or {"problem": TEXT} and exit code 1. In a pod that is its termination message, too.
 """
 
 from __future__ import annotations
@@ -18,13 +19,23 @@ import json
 import os
 import sys
 import time
+import urllib.parse
 from pathlib import Path
 
+# in place of a data directory
+IN_A_POD = "-"
 SECONDS_PER_DAY = 24 * 60 * 60
 # what MLflow writes into a version that was deleted
 DELETED_VERSION = "Deleted_Internal"
 # what the journal of an upgrade says from the moment at which MLflow stands still
 UPGRADING = ("stopped", "migrating", "starting", "verifying", "returning")
+
+# as of mlops_backup/lock.py
+LOCK = (1835823984, 1)
+OTHERS = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s AND objsubid = 2"
+    " AND pid <> pg_backend_pid()"
+)
 
 # Each is (id, whether a registered model needs it). A model's artifacts are below its run's in versions that older clients have registered.
 RUNS = """
@@ -86,6 +97,28 @@ def alone(data):
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def alone_in_cluster():
+    """Do what alone() does where no file is shared: hold the lock of mlops_backup/lock.py in MLflow's database, and look for it elsewhere.
+
+    An upgrade takes backups before it touches anything. Raises RuntimeError that says which is under way.
+    """
+    # it is beside this program there
+    import mlflow_schema
+
+    database = mlflow_schema.databases(dict(os.environ))[0]
+    # others read who it is; PostgreSQL keeps 63 characters of it
+    name = urllib.parse.quote(f"mlops_backup: deletion of garbage in {os.uname().nodename}"[:63])
+    address = f"{database.url}{'&' if '?' in database.url else '?'}application_name={name}"
+    with mlflow_schema.connect(database._replace(url=address)) as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", LOCK)
+        held = cursor.fetchone()[0]
+        cursor.execute(OTHERS, LOCK)
+        if not held or cursor.fetchone()[0]:
+            raise RuntimeError("a backup, restore, drill or deletion is under way in the cluster. Wait for its end; nothing was deleted")
+        yield
+
+
 def delete(address, chosen):
     """Delete the artifacts, then the rows, of everything in `chosen`. Raises what MLflow raises; the next call goes on."""
     # what `mlflow gc` does after it has read its options, which cannot say "these and no others" of all three kinds
@@ -107,15 +140,15 @@ def delete(address, chosen):
         )
 
 
-def main():
-    """Run one command; return the exit code."""
-    from sqlalchemy import create_engine
-
+def run(command, days, data):
+    """Do what `command` says; return (the answer, the exit code)."""
     began, address = time.time(), os.environ["_MLFLOW_SERVER_FILE_STORE"]
     try:
-        before = int((began - float(sys.argv[2]) * SECONDS_PER_DAY) * 1000)
-        collects = sys.argv[1] == "collect"
-        with alone(sys.argv[3]) if collects else contextlib.nullcontext():
+        from sqlalchemy import create_engine
+
+        before = int((began - float(days) * SECONDS_PER_DAY) * 1000)
+        collects = command == "collect"
+        with (alone_in_cluster() if data == IN_A_POD else alone(data)) if collects else contextlib.nullcontext():
             engine = create_engine(address)
             with engine.connect() as connection:
                 chosen, kept = choose(connection, before)
@@ -123,10 +156,19 @@ def main():
             if collects and any(chosen.values()):
                 delete(address, chosen)
     except Exception as error:
-        print(json.dumps({"problem": " ".join(f"{type(error).__name__}: {error}".replace(address, "the database").split())}))
-        return 1
-    print(json.dumps({**{kind: len(ids) for kind, ids in chosen.items()}, "kept": kept, "seconds": round(time.time() - began, 1)}))
-    return 0
+        return {"problem": " ".join(f"{type(error).__name__}: {error}".replace(address, "the database").split())}, 1
+    return {**{kind: len(ids) for kind, ids in chosen.items()}, "kept": kept, "seconds": round(time.time() - began, 1)}, 0
+
+
+def main():
+    """Run one command; return the exit code."""
+    answer, code = run(*sys.argv[1:])
+    print(json.dumps(answer))
+    if sys.argv[3] == IN_A_POD:
+        # it has at most 4096 bytes
+        text = json.dumps({name: value[:2000] if name == "problem" else value for name, value in answer.items()})
+        Path(os.environ.get("TERMINATION_LOG", "/dev/termination-log")).write_text(text, encoding="utf-8")
+    return code
 
 
 if __name__ == "__main__":

@@ -55,23 +55,27 @@ def _in_database(settings, what):
 
     # others read it there; PostgreSQL keeps 63 characters of it
     with database.session(settings, application=f"mlops_backup: {what} in {os.uname().nodename}"[:63]) as cursor:
-        if not database.one(cursor, "SELECT pg_try_advisory_lock(%s, %s)", SPACE, NUMBER)[0]:
-            raise Busy(f"{_pod_that_holds(cursor)}. Wait for its end, or delete that pod's Job")
+        held = database.one(cursor, "SELECT pg_try_advisory_lock(%s, %s)", SPACE, NUMBER)[0]
+        # such a lock is one of its database alone, and who deletes garbage has it in MLflow's: so each looks for the other's, too
+        holder = _pod_that_holds(cursor)
+        if holder or not held:
+            raise Busy(f"{holder or 'another backup, restore or drill has just ended'}. Wait for its end, or delete that pod's Job")
         yield lambda: database.one(cursor, "SELECT 1")
 
 
 def _pod_that_holds(cursor):
-    """Return who has the lock in the database, in words."""
+    """Return who else has the lock, in whichever database, in words; empty where nobody has."""
     cursor.execute(
         "SELECT application_name, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
         " FROM pg_locks JOIN pg_stat_activity USING (pid)"
-        " WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s AND objsubid = 2",
+        " WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s AND objsubid = 2 AND pid <> pg_backend_pid()",
         (SPACE, NUMBER),
     )
     holder = cursor.fetchone()
     if not holder:
-        return "another backup, restore or drill has just ended"
-    what, _unused, pod = holder[0].partition(": ")[2].partition(" in ")
+        return ""
+    # PostgreSQL tells an administrator who is no superuser less of others
+    what, _unused, pod = (holder[0] or ": deletion of garbage in MLflow's image").partition(": ")[2].partition(" in ")
     return f"another {what} is under way: pod {pod}, since {holder[1]}"
 
 
