@@ -7,7 +7,9 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg2
 import pytest
@@ -151,6 +153,16 @@ def test_a_session_of_a_superuser_is_named_as_what_is_in_the_way(server, setting
         theirs.close()
     assert server.ask("mlflow", "mlflow", "SELECT count(*) FROM experiments") == [(501,)]
     dumps.restore(settings, {})
+
+
+def test_two_restores_in_one_second_set_aside_what_they_replace_under_two_names(server, settings, monkeypatch):
+    take.backup(settings, {})
+    clock = SimpleNamespace(monotonic=time.monotonic, gmtime=time.gmtime, strftime=lambda *_unused: "20260101_000000")
+    monkeypatch.setattr(dumps, "time", clock)
+    asides = [dumps.restore(settings, {})["aside"] for _ in range(2)]
+    assert [one.rpartition("_before_")[2] for one in asides] == ["20260101_000000", "20260101_000000_1"]
+    found = server.ask("mlops_admin", "postgres", "SELECT datname FROM pg_database WHERE datname LIKE '%20260101%'")
+    assert {name for (name,) in found} == {name.removeprefix("database ") for one in asides for name in one.split(", ")}
 
 
 def test_the_lock_in_the_database_says_who_has_it(settings):

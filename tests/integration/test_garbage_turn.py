@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import socket
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -27,7 +28,14 @@ with mlflow_garbage.alone_in_cluster():
 
 
 @pytest.fixture
-def turn(pg_admin, pg_names, pg_connection, tmp_path):
+def server():
+    """What takes connections as MLflow's server does, and no more; gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def turn(pg_admin, pg_names, pg_connection, server, tmp_path):
     """Settings of a backup's pod with the superuser, and the environment of an account that owns a database of its own."""
     from psycopg2 import sql
 
@@ -47,6 +55,7 @@ def turn(pg_admin, pg_names, pg_connection, tmp_path):
     (package / "__init__.py").touch()
     environ = {
         **os.environ,
+        "MLFLOW_TRACKING_URI": server,
         "PYTHONPATH": ":".join(map(str, [tmp_path, *PROGRAMS])),
         "_MLFLOW_SERVER_FILE_STORE": f"postgresql+psycopg2://{name}:{quote(password)}@{host}:{port}/{name}?sslmode=prefer",
     }
@@ -93,3 +102,10 @@ def test_garbage_is_not_deleted_beside_a_backup_or_another_deletion(turn):
         assert first == "held\n" and "nothing was deleted" in second
     with garbage(environ) as said:
         assert said == "held\n"
+
+
+def test_without_a_server_nothing_is_deleted(turn):
+    _settings, environ = turn
+    # port 1 has nobody
+    with garbage({**environ, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}) as said:
+        assert "does not answer at 127.0.0.1:1 (" in said and "nothing was deleted" in said

@@ -78,11 +78,18 @@ def cluster(version="1.32", password="a given one", openshift=False, **overrides
         # an upgrade asks an image
         "mlflow_look_image": "ghcr.io/mlflow/mlflow:v3.17.2-full",
         "mlflow_look_programs": [str(ROOT / "roles/upgrade/files" / name) for name in ("upgrade_look_pod.py", "upgrade_look.py")],
+        # and garbage is deleted each day
+        "mlflow_daily": "garbage",
+        "mlflow_daily_wanted": True,
+        "mlflow_daily_time": "03:30",
+        "mlflow_daily_timeout": 86400,
+        "mlflow_look_arguments": ["collect", 30, "-"],
+        "mlflow_look_environment": [{"name": "HOME", "value": "/tmp"}],
         "mlflow_job_started": {"result": {"metadata": {"uid": "a-uid"}}},
         "mlflow_secrets": {"secrets": {**SECRETS["secrets"], "mlflow_admin_password": password}, "previous": {}},
         "mlflow_cluster_secret": {"secrets": {**SECRETS["secrets"], "mlflow_admin_password": password}, "previous": {}},
     }
-    roles = Roles("kubernetes_objects", *COMPONENTS, **{**facts, **overrides})
+    roles = Roles("kubernetes_objects", "garbage", *COMPONENTS, **{**facts, **overrides})
     more = ROOT / "roles" / "mlflow" / "vars" / "kubernetes.yml"
     roles.variables = {**roles.load(more), **roles.variables}
     # what wins over defaults and vars/main.yml is the file of the cluster, and over that a user
@@ -120,6 +127,8 @@ def calls(roles, role):
                     given = {"item": roles.template(item, **within(role))} if item is not None else {}
                     names = ("component", "version", "items", "secrets")
                     wanted = {f"kubernetes_objects_{name}": task["vars"].get(f"kubernetes_objects_{name}") for name in names}
+                    # what else the task says to the role's templates
+                    given |= {key: value for key, value in task["vars"].items() if not key.startswith(("kubernetes_objects_", "ansible_"))}
                     found.append({key: roles.template(one, **within(role), **given) for key, one in wanted.items() if one is not None})
     return found
 

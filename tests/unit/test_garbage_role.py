@@ -32,7 +32,6 @@ def test_the_defaults_are_right():
 @pytest.mark.parametrize(
     "given, words",
     [
-        ({"mlops_substrate": "kubernetes", "garbage_schedule": True}, "no schedule of its own"),
         ({"garbage_days": 0}, "must be at least 1"),
         ({"garbage_days": 7, "mlops_backup": True, "backup_retention_days": 30}, "less than backup_retention_days (30)"),
         ({"garbage_time": "24:00"}, "no time of day"),

@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import json
 import os
+import socket
 import sys
 import time
 import urllib.parse
@@ -97,6 +98,15 @@ def alone(data):
         os.close(descriptor)
 
 
+def answers():
+    """Return where MLflow's server takes connections: one that stands still, as in an upgrade, deletes no artifact. Raises RuntimeError."""
+    server = urllib.parse.urlsplit(os.environ["MLFLOW_TRACKING_URI"])
+    try:
+        socket.create_connection((server.hostname, server.port), 30).close()
+    except OSError as error:
+        raise RuntimeError(f"MLflow, which deletes artifacts, does not answer at {server.netloc} ({error}): nothing was deleted") from None
+
+
 @contextlib.contextmanager
 def alone_in_cluster():
     """Do what alone() does where no file is shared: hold the lock of mlops_backup/lock.py in MLflow's database, and look for it elsewhere.
@@ -105,6 +115,8 @@ def alone_in_cluster():
     """
     # it is beside this program there
     import mlflow_schema
+
+    answers()
 
     database = mlflow_schema.databases(dict(os.environ))[0]
     # others read who it is; PostgreSQL keeps 63 characters of it

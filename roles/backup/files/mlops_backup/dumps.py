@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import shutil
 import time
@@ -90,7 +91,7 @@ def replace(settings, request):
     """Restore the databases of a dump beside those that are there, and exchange them at once. The lock must be held."""
     from psycopg2 import sql
 
-    began, stamp = time.monotonic(), time.strftime("%Y%m%d_%H%M%S", time.gmtime())
+    began = time.monotonic()
     found = plan(settings, request)
     catalog = Catalog(settings.vault(found["installation"]))
     manifest = catalog.read(found["backup"])
@@ -104,7 +105,7 @@ def replace(settings, request):
                 load(settings, catalog.vault, manifest, folder, one, f"{one}_restoring")
             with database.session(settings, "mlflow_restoring") as restored:
                 addresses.check(settings, manifest, restored)
-            _exchange(cursor, names(settings), stamp)
+            stamp = _exchange(cursor, names(settings))
     except OSError as error:
         raise BackupError(explain(error, catalog.vault.store)) from None
     return {
@@ -116,8 +117,8 @@ def replace(settings, request):
     }
 
 
-def _exchange(cursor, databases, stamp):
-    """Give the restored databases their names, all of them or none."""
+def _exchange(cursor, databases):
+    """Give the restored databases their names, all of them or none; return what is behind `_before_` in the names of the old ones."""
     from psycopg2 import sql
 
     # who is no superuser may end the sessions of the roles that it belongs to; the server's own helpers give way by themselves
@@ -129,6 +130,10 @@ def _exchange(cursor, databases, stamp):
     )
     cursor.execute("SELECT datname FROM pg_database")
     there = {name for (name,) in cursor.fetchall()}
+    moment = time.strftime("%Y%m%d_%H%M%S", time.gmtime())
+    # two restores of small databases may end in the same second
+    stamps = (f"{moment}_{number}" if number else moment for number in itertools.count())
+    stamp = next(one for one in stamps if not {f"{name}_before_{one}" for name in databases} & there)
     cursor.execute("BEGIN")
     rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
     for one in databases:
@@ -136,3 +141,4 @@ def _exchange(cursor, databases, stamp):
             cursor.execute(rename.format(sql.Identifier(one), sql.Identifier(f"{one}_before_{stamp}")))
         cursor.execute(rename.format(sql.Identifier(f"{one}_restoring"), sql.Identifier(one)))
     cursor.execute("COMMIT")
+    return stamp
