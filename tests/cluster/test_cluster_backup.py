@@ -126,17 +126,7 @@ def test_the_schedule_is_kept_run_suspended_and_removed(backed, marked):
     backed.run(check=True, diff=True, extra=extra).unchanged()
     (schedule,) = backed.schedules()
     assert schedule["spec"]["schedule"] == "0 0 * * *" and schedule["spec"]["suspend"] is False
-    job = {
-        "metadata": {"name": "mlops-backup-now", "labels": schedule["metadata"]["labels"]},
-        "spec": schedule["spec"]["jobTemplate"]["spec"],
-    }
-    batch(backed).create_namespaced_job(backed.namespace, job)
-
-    def succeeded():
-        return batch(backed).read_namespaced_job("mlops-backup-now", backed.namespace).status.succeeded
-
-    wait_until("a backup by the schedule", succeeded, 300)
-    batch(backed).delete_namespaced_job("mlops-backup-now", backed.namespace, propagation_policy="Background")
+    backed.run_schedule(schedule)
     backed.run("playbooks/down.yml", extra=extra).ok()
     assert backed.schedules()[0]["spec"]["suspend"] is True
     backed.run(extra=extra).ok()

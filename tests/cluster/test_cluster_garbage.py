@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lib import platform_proc as proc
+from lib.long_tests import LONG
 from lib.platform_garbage import deleted_runs, there
 
 GARBAGE = "playbooks/garbage.yml"
@@ -29,3 +30,19 @@ def test_only_what_is_old_and_that_nobody_needs_goes(platform):
         platform.run(GARBAGE).unchanged()
     # what its pod read goes with the Job, in the background
     proc.wait_until("nothing of it to be there", lambda: platform.objects() == objects, 60)
+
+
+@LONG
+def test_the_schedule_is_kept_run_and_removed(platform):
+    wanted = {"garbage_schedule": True, "garbage_time": "23:05"}
+    with deleted_runs(platform) as deleted:
+        assert platform.run(check=True, diff=True, extra=wanted).ok().changed
+        platform.run(extra=wanted).ok()
+        platform.run(extra=wanted).unchanged()
+        (schedule,) = platform.schedules()
+        assert schedule["spec"]["schedule"] == "5 23 * * *" and schedule["spec"]["suspend"] is False
+        platform.run_schedule(schedule)
+        assert there(platform, deleted) == ({"recent", "needed"}, {"recent", "needed"})
+    platform.run().ok()
+    assert platform.schedules() == []
+    platform.run().unchanged()

@@ -228,6 +228,16 @@ class ClusterPlatform:
         kind = DynamicClient(self.cluster.client).resources.search(kind="CronJob")[0]
         return kind.get(namespace=self.namespace).to_dict()["items"]
 
+    def run_schedule(self, schedule, timeout=300):
+        """Let a CronJob do now what it does each day, and wait for its end."""
+        batch, name = client.BatchV1Api(self.cluster.client), f"{schedule['metadata']['name']}-now"
+        job = {"metadata": {"name": name, "labels": schedule["metadata"]["labels"]}, "spec": schedule["spec"]["jobTemplate"]["spec"]}
+        batch.create_namespaced_job(self.namespace, job)
+        try:
+            wait_until(name, lambda: batch.read_namespaced_job(name, self.namespace).status.succeeded, timeout)
+        finally:
+            batch.delete_namespaced_job(name, self.namespace, propagation_policy="Background")
+
     # -- clients
 
     def address(self, service, port=None):
