@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import secrets
 import shutil
@@ -14,11 +13,10 @@ from pathlib import Path
 
 from ansible_collections.mlops.platform.plugins.module_utils.s3_connection import S3Error
 
+from mlops_backup import with_us
 from mlops_backup.problems import BackupError
 from mlops_backup.settings import connection
 
-# prctl(2), in linux/prctl.h: the signal that a process gets when its parent ends
-PR_SET_PDEATHSIG = 1
 PARTS = ("s3", "master", "volume", "filer")
 OPTIONS = [
     *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
@@ -54,8 +52,6 @@ class PrivateStore:
         command += [f"-volume.minFreeSpace={self.settings.reserve_mb}MiB", f"-s3.config={self.folder}/s3.json"]
         command += [f"-{part}.localSocket={self.folder}/{part}.sock" for part in ("filer", "s3")]
         environ = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "GOMEMLIMIT": "400MiB"}
-        # loaded before the fork: between fork and exec there is one system call
-        libc = ctypes.CDLL(None)
         with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 command,
@@ -65,7 +61,7 @@ class PrivateStore:
                 stdout=log,
                 stderr=log,
                 # a drill that is killed leaves nobody on the ports that the next one needs
-                preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
+                preexec_fn=with_us.ends(signal.SIGKILL),
             )
         try:
             self._wait()
