@@ -163,7 +163,7 @@ def test_a_drill_of_a_damaged_backup_fails_and_says_so(backed_up):
 def test_a_killed_drill_is_not_in_the_way_of_the_next_one(backed_up):
     platform = backed_up
     running = platform.start("playbooks/drill.yml")
-    proc.wait_until("the drill's object store", lambda: (platform.data_dir / "backup/drill/seaweedfs/log").exists(), 240)
+    proc.wait_until("the drill's object store", (platform.data_dir / "backup/drill/seaweedfs/log").exists, 240)
     running.kill()
     for pid in processes(platform, "drill"):
         os.kill(pid, signal.SIGKILL)

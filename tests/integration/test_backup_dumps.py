@@ -159,7 +159,7 @@ def test_two_restores_in_one_second_set_aside_what_they_replace_under_two_names(
     take.backup(settings, {})
     clock = SimpleNamespace(monotonic=time.monotonic, gmtime=time.gmtime, strftime=lambda *_unused: "20260101_000000")
     monkeypatch.setattr(dumps, "time", clock)
-    asides = [dumps.restore(settings, {})["aside"] for _ in range(2)]
+    asides = [dumps.restore(settings, {})["aside"] for _number in range(2)]
     assert [one.rpartition("_before_")[2] for one in asides] == ["20260101_000000", "20260101_000000_1"]
     found = server.ask("mlops_admin", "postgres", "SELECT datname FROM pg_database WHERE datname LIKE '%20260101%'")
     assert {name for (name,) in found} == {name.removeprefix("database ") for one in asides for name in one.split(", ")}

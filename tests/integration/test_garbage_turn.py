@@ -8,11 +8,10 @@ import secrets
 import socket
 import subprocess
 import sys
-from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
-from lib.backup_program import FILES  # noqa: F401 - it makes the program importable
+from lib import backup_program
 from lib.render import ROOT
 from mlops_backup import lock
 
@@ -43,12 +42,9 @@ def turn(pg_admin, pg_names, pg_connection, server, tmp_path):
     pg_admin(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(password)))
     pg_admin(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(name)))
     host, port = pg_connection["login_host"], pg_connection["login_port"]
-    settings = SimpleNamespace(
-        pod=True,
-        postgresql={"host": host, "port": port, "administrator": pg_connection["login_user"]},
-        administrator_password=lambda: pg_connection["login_password"],
-        transport=dict,
-    )
+    server_of = {"host": host, "port": port, "administrator": pg_connection["login_user"]}
+    settings = backup_program.settings(tmp_path, pod=True, postgresql=server_of)
+    (settings.data / "secrets/postgresql_superuser_password").write_text(pg_connection["login_password"], encoding="utf-8")
     package = tmp_path / "mlflow"
     package.mkdir()
     # all that mlflow_schema asks of it here

@@ -53,11 +53,13 @@ def deleted_runs(platform):
         http.json("POST", f"{API}/runs/delete", {"run_id": runs[name]})
     http.json("POST", f"{API}/experiments/delete", {"experiment_id": other})
     age(platform, [runs[name] for name in ("old", "needed", "within")], int(other))
-    yield {**runs, "experiment": experiment, "other": other}
-    # a connection of its own: the server ends those that were idle for long
-    platform.http().json("DELETE", f"{API}/registered-models/delete", {"name": "needs-a-run"})
-    # nobody needs it any more: the next test would find it
-    age(platform, [runs["needed"]], days=0)
+    try:
+        yield {**runs, "experiment": experiment, "other": other}
+    finally:
+        # a connection of its own: the server ends those that were idle for long
+        platform.http().json("DELETE", f"{API}/registered-models/delete", {"name": "needs-a-run"})
+        # nobody needs it any more: the next test would find it
+        age(platform, [runs["needed"]], days=0)
 
 
 def there(platform, deleted):
