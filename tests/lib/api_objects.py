@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 from lib.api_server import ApiServer, Refused
 
@@ -80,7 +81,10 @@ class ObjectServer(ApiServer):
 
     @staticmethod
     def _taken(item, query):
-        words = [term for term in query.get("labelSelector", "").split(",") if term]
+        words = re.findall(r"[^,(]+(?:\([^)]*\))?", query.get("labelSelector", ""))
+        # KEY in (VALUE, VALUE)
+        sets = [re.match(r"(\S+) in \((.*)\)", term).groups() for term in words if " in (" in term]
+        words = [term for term in words if " in (" not in term]
         terms = [term.split("=", 1) for term in words if "=" in term]
         # KEY alone takes what has such a label, whatever it says
         there = [term for term in words if "=" not in term]
@@ -88,6 +92,7 @@ class ObjectServer(ApiServer):
         labels = item["metadata"]["labels"]
         # KEY!=VALUE takes what has no such label as well
         kept = all((labels.get(key.rstrip("!")) == value) != key.endswith("!") for key, value in terms)
+        kept = kept and all(labels.get(key) in re.split(r",\s*", values) for key, values in sets)
         return kept and set(there) <= set(labels) and item["metadata"]["name"] in (names or [item["metadata"]["name"]])
 
     def _one(self, asked, at, name):
