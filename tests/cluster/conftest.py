@@ -23,6 +23,7 @@ ORDER = (
     "test_cluster_access.py",
     # loses both volumes, and restores them
     "test_cluster_backup.py",
+    "test_cluster_garbage.py",
     "test_cluster_upgrade.py",
     # takes the platform's own object store away and makes it anew
     "test_cluster_migration.py",
@@ -47,6 +48,10 @@ LONG_FILES = {
 
 
 def pytest_collection_modifyitems(items):
+    # a file that is left out would come last, after the one that removes the platform
+    stray = {item.path.name for item in items if "platform" in item.fixturenames and item.path.name not in ORDER}
+    if stray:
+        raise pytest.UsageError(f"ORDER in tests/cluster/conftest.py does not say when {', '.join(sorted(stray))} may have the platform")
     items.sort(key=lambda item: ORDER.index(item.path.name) if item.path.name in ORDER else len(ORDER))
     for item in items:
         if item.path.name in LONG_FILES:
