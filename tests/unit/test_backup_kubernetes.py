@@ -15,6 +15,13 @@ BUCKET = {
     "backup_bucket_access_key": "an-access-key",
     "backup_bucket_secret_key": "another secret",
 }
+OUTSIDE = {
+    "postgresql_engine": "external",
+    "postgresql_external_host": "db.example.org",
+    "postgresql_external_user": "admin",
+    "postgresql_external_password": "a given one",
+}
+LATER = "DuringSchedulingIgnoredDuringExecution"
 SECRETS = {"mlops-postgresql-secrets", "mlops-object-store-secrets", "mlops-mlflow-secrets"}
 
 
@@ -43,7 +50,7 @@ def mounted(spec):
 
 def test_the_settings_are_those_of_a_pod_and_hold_no_secret():
     found = settings(backup_key=KEY, password="a given one", **BUCKET)
-    assert (found["pod"], found["engine"], found["archive"]) == (True, "dump", False)
+    assert (found["pod"], found["engine"], found["archive"]) == (True, "base", False)
     assert found["installation"] == str(int("0f" * 8, 16))
     assert found["destination"] == {
         "kind": "s3",
@@ -99,6 +106,45 @@ def test_the_schedule_is_there_where_it_is_wanted(version, api):
     assert ("CronJob", "mlops-backup") not in objects(version=version)
     found = objects(version=version, mlops_backup=True, backup_time="23:05")["CronJob", "mlops-backup"]
     assert (found["apiVersion"], found["spec"]["schedule"], found["spec"]["suspend"]) == (api, "5 23 * * *", False)
+
+
+@pytest.mark.parametrize(
+    "given, engine, follows",
+    [
+        ({}, "base", False),
+        ({"mlops_backup": True}, "base", True),
+        ({"mlops_backup": True, "backup_engine": "dump"}, "dump", False),
+        ({"mlops_backup": True, "postgresql_engine": "cloudnative_pg"}, "dump", False),
+        ({"mlops_backup": True, **OUTSIDE}, "dump", False),
+    ],
+)
+def test_the_log_of_a_server_that_is_ours_is_followed(given, engine, follows):
+    found = settings(**given)
+    assert (found["engine"], found["archive"]) == (engine, follows)
+    assert bool(found["postgresql"]["data"]) is (given.get("postgresql_engine", "statefulset") == "statefulset")
+    assert (("Deployment", "mlops-backup-log") in objects(**given)) is follows
+
+
+def test_all_pods_that_mount_one_claim_are_on_one_node():
+    def terms(spec):
+        return [one["labelSelector"]["matchLabels"] for one in spec.get("affinity", {}).get("podAffinity", {}).get("required" + LATER, [])]
+
+    found = objects(mlops_backup=True)
+    log, once = found["Deployment", "mlops-backup-log"]["spec"]["template"], found["Job", "mlops-backup-run"]["spec"]["template"]
+    (wanted,) = terms(log["spec"])
+    assert terms(once["spec"]) == [wanted]
+    # the first of them is let in by its own labels
+    for template in (log, once):
+        assert wanted.items() <= template["metadata"]["labels"].items()
+    assert terms(job(mlops_backup=True, **BUCKET)) == terms(job()) == []
+
+
+def test_the_volume_of_the_server_is_mounted_by_a_restore_of_its_files_alone():
+    def data(spec):
+        return [[mount["mountPath"] for mount in one["volumeMounts"] if mount["name"] == "data"] for one in spec["containers"]]
+
+    assert data(job()) == [[], []]
+    assert data(job(backup_do="restore-databases")) == [["/data"], ["/data"]]
 
 
 def test_a_schedule_that_an_earlier_run_left_is_seen():

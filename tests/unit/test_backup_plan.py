@@ -89,7 +89,7 @@ def test_a_time_outside_the_window_is_refused_with_the_window(installation, want
 
 def test_a_server_that_still_runs_reaches_up_to_now(installation):
     now = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=1)
-    assert plan(installation, {"time": now.isoformat(), "live": True})["backup"] == SECOND
+    assert plan(installation, {"time": now.isoformat(), "live": "42"})["backup"] == SECOND
     with pytest.raises(BackupError, match="outside"):
         plan(installation, {"time": now.isoformat()})
 

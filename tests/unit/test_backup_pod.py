@@ -219,7 +219,7 @@ def test_a_dump_of_the_namespace_is_found_and_one_of_others_only_by_its_number(s
 
 def test_a_base_backup_is_refused_in_a_cluster_with_what_to_do(settings):
     complete(settings, engine="base")
-    with pytest.raises(BackupError, match="only dumps are restored.*backup_engine: dump. Nothing was touched"):
+    with pytest.raises(BackupError, match="the files of a host's PostgreSQL.*backup_engine: dump.*Nothing was touched"):
         plan(settings, {})
 
 

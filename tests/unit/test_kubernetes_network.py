@@ -58,6 +58,8 @@ WANTED = {
     *((user, "cloudnative-pg", POSTGRESQL) for user in (*USERS, "object-store", "object-store-filer")),
     *((user, store, S3) for user in USERS for store in ("object-store", "object-store-s3")),
     *((user, "object-store-minio", MINIO_S3) for user in USERS),
+    # who follows the log
+    ("backup-log", "postgresql", POSTGRESQL),
     ("mlflow-job", "mlflow", MLFLOW),
     ("object-store-minio", "object-store-minio", MINIO_S3),
     *((f"object-store-{one}", f"object-store-{other}", port) for one in CALLS for other in CALLS[one] for port in PARTS[other]),
@@ -103,7 +105,7 @@ def expected(option, objects):
     }
     found |= {pair for pair in OUTSIDE if pair[0] in there and pair[2] in ways_out}
     if given.get("mlops_backup_bucket"):
-        found.add(("backup-job", "a pod of others", 9000))
+        found |= {(user, "a pod of others", 9000) for user in ("backup-job", "backup-log") if user in there}
     if "cloudnative-pg" in there:
         found |= {("cloudnative-pg", "a pod of others", port) for port in network.ports(objects) - DNS}
     return found

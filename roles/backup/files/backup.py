@@ -34,6 +34,8 @@ COMMANDS = {
     "audit": "audit.audit",
     "schedule": "schedule.schedule",
     "once": "schedule.once",
+    "follow": "follow.follow",
+    "unfollow": "follow.unfollow",
 }
 ANSWER_BYTES = 4000
 
@@ -60,11 +62,11 @@ def main():
             from mlops_backup import pod
 
             pod.begin(settings)
-            # what only looks at backups is for a database that is lost, too
-            if command not in ("preview", "list"):
+            # what only looks at backups is for a database that is lost, too, and its files are restored when it is stopped
+            if command not in ("preview", "list", "restore-databases"):
                 pod.reach(settings)
         # a service's standard input may never end
-        text = "" if command == "schedule" or sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+        text = "" if command in ("schedule", "follow") or sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
         result = getattr(importlib.import_module(f"mlops_backup.{module}"), function)(settings, json.loads(text or "{}"))
     except BackupError as error:
         answer({"problem": str(error)})

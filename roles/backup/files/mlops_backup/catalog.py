@@ -16,7 +16,7 @@ from mlops_backup.problems import BackupError
 
 FORMAT = 1
 NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?\Z")
-SEGMENT = re.compile(r"wal/[0-9A-F]{24}\.gz\Z")
+SEGMENT = re.compile(r"(wal(?:/\d+)?)/[0-9A-F]{8}([0-9A-F]{16})\.gz\Z")
 MANIFEST = re.compile(r"backups/([^/]+)/manifest\.json\Z")
 
 
@@ -120,17 +120,24 @@ class Catalog:
             self.vault.store.delete([f"backups/{name}/manifest.json"])
             self.vault.store.delete(list(self.vault.store.names(f"backups/{name}")))
         if old:
-            self._sweep([name for name in names if name not in old])
+            self._sweep([name for name in names if name not in old], border.timestamp())
         return old
 
-    def _sweep(self, kept):
-        """Remove objects that none of the backups `kept` names, and WAL from before the first of them."""
+    def _sweep(self, kept, border):
+        """Remove objects that no backup of `kept` names, the log from before the first of them, and other logs before `border`."""
         needed = {record["place"] for name in kept for record in self.objects(name) if record["sha256"]}
         self.vault.store.delete([name for name in self.vault.store.names("objects") if name not in needed])
-        first = min((wal for name in kept if (wal := self.read(name)["database"].get("first_wal"))), default=None)
-        if first:
-            # the timeline is not compared: an older one's later segments lead to where the newer one began
-            self.vault.store.delete([name for name in self.vault.store.names("wal") if SEGMENT.match(name) and name[12:28] < first[8:]])
+        first = {}
+        for database in (self.read(name)["database"] for name in kept):
+            if segment := database.get("first_wal"):
+                # the timeline is not compared: an older one's later segments lead to where the newer one began
+                first.setdefault(database.get("log", "wal"), []).append(segment[8:])
+        useless = []
+        for name, (_size, written) in self.vault.store.names("wal").items():
+            match = SEGMENT.match(name)
+            if match and (match[2] < min(first[match[1]]) if match[1] in first else written < border):
+                useless.append(name)
+        self.vault.store.delete(useless)
 
 
 def _iso(name):

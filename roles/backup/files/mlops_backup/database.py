@@ -9,6 +9,9 @@ import tarfile
 from mlops_backup import base_manifest, tools
 from mlops_backup.problems import BackupError
 
+# the replication slot of who follows the write-ahead log
+SLOT = "mlops_backup"
+
 
 @contextlib.contextmanager
 def session(settings, database="", host=None, port=None, password=True, application="mlops_backup"):
@@ -48,19 +51,31 @@ def one(cursor, query, *values):
     return cursor.fetchone()
 
 
+def archives(cursor):
+    """Return whether the write-ahead log goes into the archive, by the server itself or by who follows it: see wal and follow."""
+    query = "SELECT current_setting('archive_mode') = 'on' OR EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s)"
+    return one(cursor, query, SLOT)[0]
+
+
 def facts(settings):
     """Return what must be known of the server, and of the databases' schemas, to judge a restore."""
     with session(settings) as cursor:
-        identifier, version, size, archive = one(
+        identifier, version, size = one(
             cursor,
             "SELECT (SELECT system_identifier::text FROM pg_control_system()), current_setting('server_version_num')::int,"
             # who is no superuser may not measure what it may not enter
-            " (SELECT sum(pg_database_size(oid))::bigint FROM pg_database WHERE has_database_privilege(oid, 'CONNECT')),"
-            " current_setting('archive_mode')",
+            " (SELECT sum(pg_database_size(oid))::bigint FROM pg_database WHERE has_database_privilege(oid, 'CONNECT'))",
         )
-    # the number under which the backups are kept, see wal.own()
-    identifier = settings.installation or identifier
-    return {"installation": identifier, "version": version, "size": size, "archive": archive == "on", "schemas": schemas(settings)}
+        archive = archives(cursor)
+    # `installation`: the number under which the backups are kept, see wal.own()
+    found = {
+        "installation": settings.installation or identifier,
+        "system": identifier,
+        "version": version,
+        "size": size,
+        "archive": archive,
+    }
+    return {**found, "schemas": schemas(settings)}
 
 
 def schemas(settings, **where):
@@ -74,15 +89,16 @@ def schemas(settings, **where):
     return found
 
 
-def room(settings, size):
-    """Refuse to fill the platform's own disk with what is staged. Raises BackupError."""
-    settings.staging.parent.mkdir(mode=0o700, exist_ok=True)
-    free = shutil.disk_usage(settings.staging.parent).free
+def room(settings, size, place=None):
+    """Refuse to fill the platform's own disk with what is staged, or restored into the directory `place`. Raises BackupError."""
+    place = place or settings.staging.parent
+    place.mkdir(mode=0o700, exist_ok=True)
+    free = shutil.disk_usage(place).free
     needed = int(size * 1.2) + settings.reserve_mb * 1024 * 1024
     if free < needed:
         raise BackupError(
-            f"{settings.staging.parent} has {free >> 20} MiB free. The base backup is made there first and needs"
-            f" {int(size * 1.2) >> 20} MiB, and {settings.reserve_mb} MiB must stay free (mlops_reserve_mb). Make room. Nothing was written"
+            f"{place} has {free >> 20} MiB free. What is made there first needs {int(size * 1.2) >> 20} MiB, and {settings.reserve_mb} MiB"
+            " must stay free (mlops_reserve_mb). Make room. Nothing was written"
         )
 
 

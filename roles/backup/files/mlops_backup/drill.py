@@ -7,6 +7,7 @@ import time
 
 from mlops_backup import database, drill_dump, metrics, objects_restore, recovery, rows, wal
 from mlops_backup.catalog import Catalog, moment
+from mlops_backup.drill_bucket import DrillBucket
 from mlops_backup.lock import alone
 from mlops_backup.plan import plan
 from mlops_backup.private_store import PrivateStore
@@ -45,11 +46,12 @@ def _drill(settings, found):
     """Return what was measured and compared. Raises BackupError."""
     catalog = Catalog(settings.vault(found["installation"]))
     manifest = catalog.read(found["backup"])
-    if settings.pod:
+    if settings.pod and manifest["engine"] == "dump":
         return drill_dump.rehearse(settings, catalog, manifest)
     if manifest["engine"] != "base":
         raise BackupError(f"{found['backup']} is a dump: a drill restores base backups (backup_engine: base)")
-    database.room(settings, manifest["database"]["size"] + 2 * manifest["objects"]["bytes"])
+    # in a pod the objects go into a bucket of the platform's object store
+    database.room(settings, manifest["database"]["size"] + (0 if settings.pod else 2 * manifest["objects"]["bytes"]))
     folder = settings.data / "backup" / "drill"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
@@ -65,11 +67,11 @@ def _drill(settings, found):
     server = recovery.recovered(settings, catalog.vault, manifest, folder / "postgresql", PORT, position=point)
     try:
         recovery.forget_objects(server)
-        with PrivateStore(settings, folder / "seaweedfs") as store:
-            counts = objects_restore.run(catalog, found["backup"], store.bucket(), settings.workers)
+        with DrillBucket(settings) if settings.pod else PrivateStore(settings, folder / "seaweedfs") as store:
+            counts = objects_restore.run(catalog, found["backup"], store.target, settings.workers)
             rto = time.monotonic() - began
             # every byte once more, as a reader gets it from the restored store
-            checked = objects_restore.run(catalog, found["backup"], store.bucket(), settings.workers)
+            checked = objects_restore.run(catalog, found["backup"], store.target, settings.workers)
         restored = rows.snapshot(settings, host=server.run, port=server.port, password=False)
     finally:
         server.stop()
@@ -97,7 +99,7 @@ def _reached(settings, catalog, manifest):
     if idle:
         # nothing was written since: there is nothing to lose
         return time.time()
-    last, _missing = wal.reach(catalog.vault.store, manifest["database"]["first_wal"])
+    last, _missing = wal.reach(catalog.vault.store, manifest["database"]["first_wal"], wal.of(manifest))
     return last or moment(manifest["point"]["time"]).timestamp()
 
 

@@ -13,7 +13,8 @@ from mlops_backup.problems import BackupError
 def plan(settings, request):
     """Return what a restore of `request` would do. Raises BackupError when it cannot, and touches nothing.
 
-    `request`: installation, backup, time. Empty: this installation's own, its newest, and as far as the archive reaches.
+    `request`: installation, backup, time. Empty: this installation's own, its newest, and as far as the archive reaches. `live`: the
+    identifier of the database cluster that runs and whose log is archived, if there is one.
     """
     own = wal.own(settings)
     catalog = Catalog(settings.vault(_installation(settings, request.get("installation") or "", own)))
@@ -28,7 +29,8 @@ def plan(settings, request):
     for file, record in manifest["files"].items():
         catalog.vault.check(f"backups/{name}/{file}", record)
     _objects(catalog, name)
-    live = own == manifest["installation"] and request.get("live", False)
+    system = request.get("live")
+    live = bool(system) and own == manifest["installation"] and wal.of(manifest) == wal.folder(settings, system)
     reaches = _reach(catalog, name, manifest, wanted, target, live)
     return {
         "backup": name,
@@ -82,10 +84,12 @@ def release(text):
 
 def _fits(settings, manifest):
     """Refuse a backup of newer programs than ours. Raises BackupError with all that does not fit."""
-    if settings.pod and manifest["engine"] == "base":
+    # the files of one build of PostgreSQL, of a wheel or of an image, with its libraries: neither is tried with the other's
+    theirs, ours = ("a pod's PostgreSQL" if pod else "a host's PostgreSQL" for pod in (wal.of(manifest) != wal.HOST, settings.pod))
+    if manifest["engine"] == "base" and (theirs != ours or not settings.postgresql["data"]):
         raise BackupError(
-            f"backup {manifest['name']} is a base backup, the files of a host's PostgreSQL: in a cluster only dumps are restored. Take"
-            " one on that host with backup_engine: dump. Nothing was touched"
+            f"backup {manifest['name']} is a base backup, the files of {theirs}, and is restored into such a one alone. Take a dump there"
+            " (backup_engine: dump). Nothing was touched"
         )
     problems = []
     theirs, ours = manifest["database"]["version"] // 10000, settings.postgresql["major"]
@@ -125,7 +129,7 @@ def _reach(catalog, name, manifest, wanted, target, live):
         if target:
             raise BackupError(f"backup_restore_time: {name} is a dump, which has no other time than its own, {point['time']}")
         return point["consistent"]
-    last, missing = wal.reach(catalog.vault.store, manifest["database"]["first_wal"])
+    last, missing = wal.reach(catalog.vault.store, manifest["database"]["first_wal"], wal.of(manifest))
     consistent = moment(point["consistent"])
     end = max(datetime.datetime.fromtimestamp(last, datetime.timezone.utc), consistent) if last else consistent
     if missing and not target:

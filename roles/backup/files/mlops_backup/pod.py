@@ -42,10 +42,15 @@ def begin(settings):
 def reach(settings):
     """Return once the database can be reached, or after a while in any case: whoever asks it says what is wrong."""
     deadline = time.monotonic() + REACH_SECONDS
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection((settings.postgresql["host"], settings.postgresql["port"]), 5):
-            return
+    while time.monotonic() < deadline and not reached(settings):
         time.sleep(1)
+
+
+def reached(settings):
+    """Return whether a database server listens."""
+    with contextlib.suppress(OSError), socket.create_connection((settings.postgresql["host"], settings.postgresql["port"]), 5):
+        return True
+    return False
 
 
 class Request:

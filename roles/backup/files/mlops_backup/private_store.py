@@ -70,14 +70,15 @@ class PrivateStore:
             raise
         return self
 
-    def bucket(self):
-        """Return (connection, bucket)."""
+    @property
+    def target(self):
+        """(connection, bucket), as objects_restore takes it."""
         url = f"http://127.0.0.1:{self.ports['s3.port']}"
         return connection(endpoint_url=url, region=self.settings.object_store["region"], **self.keys), self.settings.object_store["bucket"]
 
     def _wait(self):
         """Return when the bucket is there and takes writes. Raises BackupError with the server's last words."""
-        server, name = self.bucket()
+        server, name = self.target
         steps = [
             ("create_bucket", {}),
             ("put_bucket_versioning", {"VersioningConfiguration": {"Status": "Enabled"}}),

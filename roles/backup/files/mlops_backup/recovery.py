@@ -7,7 +7,8 @@ import tarfile
 from pathlib import Path
 
 from mlops_backup import base_manifest, database
-from mlops_backup.private_server import PrivateServer, command
+from mlops_backup.pod_recovery import PodRecovery
+from mlops_backup.private_server import PrivateServer
 from mlops_backup.problems import BackupError
 
 
@@ -46,7 +47,7 @@ def unpack(blocks, directory):
 
 
 def recovered(settings, vault, manifest, directory, port, time="", position="", archive=False):
-    """Unpack, verify and recover a base backup into `directory`; return its running PrivateServer. Raises BackupError.
+    """Unpack, verify and recover a base backup into `directory`; return its running server. Raises BackupError.
 
     `time`: "" for as far as the archive reaches, "backup" for the end of the base backup, or a time in PostgreSQL's own form.
     `position`: instead of a time, a position in the log (LSN) in PostgreSQL's form: the first record from there on is the last one.
@@ -58,9 +59,10 @@ def recovered(settings, vault, manifest, directory, port, time="", position="", 
     # what was unpacked, and not what was once taken
     base_manifest.verify(settings, directory)
     options = {"recovery_target_action": "promote", "recovery_target_timeline": "latest"}
-    options["restore_command"] = command(settings, "fetch", manifest["installation"], "%f", "%p")
+    server = (PodRecovery if settings.pod else PrivateServer)(settings, directory, port)
+    options["restore_command"] = server.fetches(manifest)
     if archive:
-        options.update(archive_mode="on", archive_command=command(settings, "archive", "%p", "%f"))
+        options.update(archive_mode="on", archive_command=server.archives(manifest))
     if time == "backup":
         options["recovery_target"] = "immediate"
     elif time:
@@ -68,7 +70,6 @@ def recovered(settings, vault, manifest, directory, port, time="", position="", 
     elif position:
         options["recovery_target_lsn"] = position
     (directory / "recovery.signal").touch(mode=0o600)
-    server = PrivateServer(settings, directory, port)
     try:
         server.start(**options)
         try:

@@ -7,15 +7,17 @@ import shutil
 import time
 from pathlib import Path
 
-from mlops_backup import addresses, database, dumps, objects_restore, recovery, state, wal
+from mlops_backup import addresses, database, dumps, follow, objects_restore, pod, recovery, state, wal
 from mlops_backup.catalog import Catalog, moment
-from mlops_backup.lock import alone, look
+from mlops_backup.lock import alone, held, look
 from mlops_backup.plan import plan
 from mlops_backup.problems import BackupError
 from mlops_backup.store import explain, fsync_directory
 
 # only names the socket
 PORT = 1
+# how long the last segment may take to the destination
+FLUSH_SECONDS = 60
 
 
 def flush(settings, _request):
@@ -25,44 +27,54 @@ def flush(settings, _request):
     """
     try:
         with database.session(settings) as cursor:
-            if database.one(cursor, "SELECT current_setting('archive_mode')")[0] != "on":
+            if not database.archives(cursor):
                 return {"flushed": False, "runs": True, "archives": False, "why": "the write-ahead log is not archived (mlops_backup)"}
             # a commit after everything else: a recovery to any time before now ends at a record, and not at the end of the log
             cursor.execute("SELECT pg_logical_emit_message(true, 'mlops_backup', 'flush')")
-            name = database.one(cursor, "SELECT pg_walfile_name(pg_switch_wal())")[0]
-            deadline = time.monotonic() + 60
+            end, name = database.one(cursor, "SELECT lsn::text, pg_walfile_name(lsn) FROM pg_switch_wal() AS lsn")
+            deadline = time.monotonic() + FLUSH_SECONDS
             while time.monotonic() < deadline:
-                last = database.one(cursor, "SELECT last_archived_wal FROM pg_stat_archiver")[0]
-                if last and wal.comparable(last) >= wal.comparable(name):
-                    return {"flushed": True, "runs": True, "archives": True, "last": last, "why": ""}
+                if follow.has(cursor, end) if settings.pod else _archived(cursor, name):
+                    return {"flushed": True, "runs": True, "archives": True, "last": name, "why": ""}
                 time.sleep(0.2)
     except BackupError as error:
         return {"flushed": False, "runs": False, "archives": False, "why": str(error)}
-    return {"flushed": False, "runs": True, "archives": True, "why": f"PostgreSQL did not archive {name} within 60 s; its log says why"}
+    who = "the pod mlops-backup-log" if settings.pod else "PostgreSQL"
+    why = f"{name} was not archived within {FLUSH_SECONDS} s; the log of {who} says why"
+    return {"flushed": False, "runs": True, "archives": True, "why": why}
+
+
+def _archived(cursor, name):
+    """Return whether the server has archived the segment `name`."""
+    last = database.one(cursor, "SELECT last_archived_wal FROM pg_stat_archiver")[0]
+    return bool(last) and wal.comparable(last) >= wal.comparable(name)
 
 
 def databases(settings, request):
     """Restore the database cluster. PostgreSQL must be stopped. Returns what was restored. Raises BackupError: nothing is replaced then."""
     began = time.monotonic()
     data = Path(settings.postgresql["data"])
-    with alone(settings, "restore"):
+    # a pod has no database to lock: there it is the volume, which each of them has
+    with held(data.parent / "restore.lock", "restore") if settings.pod else alone(settings, "restore"):
         found = plan(settings, request)
-        if _runs(data):
+        if _runs(settings, data):
             raise BackupError("PostgreSQL still runs: stop it first")
         catalog = Catalog(settings.vault(found["installation"]))
         manifest = catalog.read(found["backup"])
         secrets = state.read_secrets(catalog.vault, found["backup"], manifest) if request.get("secrets") else {}
-        keep = _blobs_stay(settings, found)
-        restored = settings.data / "backup" / "restored"
+        keep = _blobs_stay(settings, found, request)
+        # in a pod beside the data: the volume's, and not the pod's
+        restored = _beside(settings, data) / "restored"
         try:
-            database.room(settings, manifest["database"]["size"])
+            database.room(settings, manifest["database"]["size"], restored.parent)
             wanted = found["time"]
             target = wanted if wanted in ("", "backup") else moment(wanted).isoformat(sep=" ")
             server = recovery.recovered(
                 settings, catalog.vault, manifest, restored, PORT, target, archive=settings.archive and found["own"]
             )
             try:
-                recovery.hold_passwords(settings, server, secrets)
+                if not settings.pod:
+                    recovery.hold_passwords(settings, server, secrets)
                 with server.session("mlflow") as cursor:
                     addresses.check(settings, manifest, cursor)
                 if not keep:
@@ -70,11 +82,12 @@ def databases(settings, request):
                 last, schemas = recovery.replayed(server), database.schemas(settings, host=server.run, port=server.port, password=False)
             finally:
                 server.stop()
+            server.keep_archived(manifest, catalog.vault)
         except OSError as error:
             shutil.rmtree(restored, ignore_errors=True)
             raise BackupError(explain(error, catalog.vault.store)) from None
         # recovering takes its time, and somebody may not have known of it
-        if _runs(data):
+        if _runs(settings, data):
             shutil.rmtree(restored, ignore_errors=True)
             raise BackupError("PostgreSQL was started meanwhile, by another run. Wait for that one's end, and run this again")
         # only now: until here the platform could go on as it was
@@ -112,8 +125,15 @@ def whole(settings, request):
         return {**found, "restored": done}
 
 
-def _runs(data):
+def _beside(settings, data):
+    """Return the directory in which a new cluster is made and the old one set aside, on the same file system as `data`."""
+    return data.parent if settings.pod else settings.data / "backup"
+
+
+def _runs(settings, data):
     """Return whether a server works in `data`."""
+    if settings.pod:
+        return pod.reached(settings)
     try:
         pid = int((data / "postmaster.pid").read_text(encoding="ascii").split()[0])
         os.kill(pid, 0)
@@ -122,11 +142,15 @@ def _runs(data):
         return False
 
 
-def _blobs_stay(settings, found):
-    """Return whether the blobs on this host are those that the restored metadata names.
+def _blobs_stay(settings, found, request):
+    """Return whether the blobs that there are, are those that the restored metadata names.
 
-    They are where this very installation's cluster is restored, and they were not lost: only what came later is in them besides.
+    They are where this very installation's cluster is restored, and they were not lost: only what came later is in them besides. In a
+    cluster the role looks, whether the volumes are older than the backup.
     """
+    if settings.pod:
+        made = request.get("blobs") or []
+        return found["own"] and bool(made) and max(made) < found["point"]["time"]
     return found["own"] and any(Path(settings.object_store["data"], "volume").glob("*.dat"))
 
 
@@ -143,10 +167,10 @@ def _place(settings, secrets):
 
 def _replace(settings, restored, data, keep):
     """Put the restored cluster in its place; return the directory to which the old one, and blobs that do not belong to it, went."""
-    aside = settings.data / "backup" / time.strftime("replaced-%Y%m%dT%H%M%SZ", time.gmtime())
+    aside = _beside(settings, data) / time.strftime("replaced-%Y%m%dT%H%M%SZ", time.gmtime())
     aside.mkdir(mode=0o700)
     (aside / "README").write_text("What a restore replaced. Remove it when you are sure that nothing of it is needed.\n", encoding="utf-8")
-    blobs = [] if keep else [Path(settings.object_store["data"], name) for name in ("volume", "master")]
+    blobs = [] if keep or settings.pod else [Path(settings.object_store["data"], name) for name in ("volume", "master")]
     for path in [data, *blobs]:
         if path.exists():
             path.rename(aside / (path.name if path != data else "postgresql"))
@@ -154,7 +178,7 @@ def _replace(settings, restored, data, keep):
     restored.rename(data)
     for path in blobs:
         path.mkdir(mode=0o700, parents=True)
-    for folder in (aside, data.parent, settings.data / "backup"):
+    for folder in (aside, data.parent, aside.parent):
         fsync_directory(folder)
     return aside
 
@@ -167,12 +191,12 @@ def preview(settings, request):
 
 
 def _archives(settings):
-    """Return whether the server runs, and archives what a restore needs before it stops."""
+    """Return the identifier of the server where it runs and archives what a restore needs before it stops, else None."""
     try:
-        with database.session(settings) as cursor:
-            return database.one(cursor, "SELECT current_setting('archive_mode')")[0] == "on"
+        found = database.facts(settings)
     except BackupError:
-        return False
+        return None
+    return found["system"] if found["archive"] else None
 
 
 def listed(settings, request):

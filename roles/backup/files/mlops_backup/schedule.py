@@ -18,7 +18,7 @@ from pathlib import Path
 from mlops_backup.catalog import Catalog, moment
 from mlops_backup.lock import now
 from mlops_backup.problems import BackupError
-from mlops_backup.wal import own, reach
+from mlops_backup.wal import of, own, reach
 
 PROGRAM = Path(__file__).resolve().parents[1] / "backup.py"
 AGAIN_SECONDS = 900
@@ -41,7 +41,7 @@ def newest(settings):
     try:
         catalog = Catalog(settings.vault(own(settings)))
         manifest = catalog.read(catalog.latest())
-        if manifest["database"].get("archive") and reach(catalog.vault.store, manifest["database"]["first_wal"])[1]:
+        if manifest["database"].get("archive") and reach(catalog.vault.store, manifest["database"]["first_wal"], of(manifest))[1]:
             return None
         return moment(manifest["point"]["time"])
     except BackupError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from mlops_backup import database, dumps, metrics, objects, state
+from mlops_backup import database, dumps, metrics, objects, state, wal
 from mlops_backup.catalog import FORMAT, Catalog
 from mlops_backup.lock import alone, now
 from mlops_backup.problems import BackupError
@@ -29,7 +29,7 @@ def backup(settings, _request):
         catalog = Catalog(vault)
         removed = catalog.expire(settings.retention_days)
         manifest["seconds"] = round(time.time() - began, 1)
-        metrics.update(place, _measured(settings, manifest, began, len(catalog.names())))
+        metrics.update(place, _measured(settings, catalog, manifest, began))
     result = {key: manifest[key] for key in ("name", "installation", "engine", "point", "objects", "schemas", "encrypted", "seconds")}
     result["size_bytes"] = manifest["objects"]["bytes"] + sum(record["stored_size"] for record in manifest["files"].values())
     return {**result, "changed": True, "where": vault.store.where, "removed": removed, "secrets": "secrets.json" in manifest["files"]}
@@ -101,14 +101,14 @@ def _databases(settings, vault, name, facts):
             record = writer.end()
             writer.incoming.commit(f"backups/{name}/base.tar")
     point = {"time": began, "consistent": ended, "lsn": found["last_lsn"]}
+    found["log"] = wal.folder(settings, facts["system"])
     return {"base.tar": record}, {**found, "archive": facts["archive"], "size": facts["size"], "point": point}
 
 
-def _measured(settings, manifest, began, count):
+def _measured(settings, catalog, manifest, began):
     """Return the metrics of a backup that succeeded."""
     stored = sum(record["stored_size"] for record in manifest["files"].values())
-    with database.session(settings) as cursor:
-        archived, failed = database.one(cursor, "SELECT extract(epoch FROM last_archived_time)::float, failed_count FROM pg_stat_archiver")
+    archived, failed = _archiver(settings, catalog, manifest)
     return {
         "mlops_backup_last_success_timestamp_seconds": time.time(),
         "mlops_backup_last_attempt_success": 1,
@@ -116,7 +116,16 @@ def _measured(settings, manifest, began, count):
         "mlops_backup_size_bytes": stored + manifest["objects"]["bytes"],
         "mlops_backup_new_bytes": stored + manifest["objects"]["new_bytes"],
         "mlops_backup_object_versions": manifest["objects"]["versions"],
-        "mlops_backup_count": count,
+        "mlops_backup_count": len(catalog.names()),
         "mlops_backup_wal_last_archived_timestamp_seconds": archived,
         "mlops_backup_wal_failed_count": failed,
     }
+
+
+def _archiver(settings, catalog, manifest):
+    """Return when the last segment was archived, and how often that failed, each None where nobody knows."""
+    if settings.pod and "first_wal" in manifest["database"]:
+        # the server is not told of failures: who follows its log says them in its pod's
+        return wal.reach(catalog.vault.store, manifest["database"]["first_wal"], wal.of(manifest))[0], None
+    with database.session(settings) as cursor:
+        return database.one(cursor, "SELECT extract(epoch FROM last_archived_time)::float, failed_count FROM pg_stat_archiver")

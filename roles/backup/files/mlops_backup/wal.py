@@ -10,9 +10,11 @@ from pathlib import Path
 
 from mlops_backup.problems import BackupError
 
-SEGMENT = re.compile(r"wal/([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})\.gz\Z")
+SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})\.gz\Z")
 # initdb's own size, 16 MiB: so many segments have one number in the middle of their names
 SEGMENTS = 256
+# where a host's backups have the log
+HOST = "wal"
 # What ends a recovery at once. Any other failure means to PostgreSQL that the archive ends here, and it would go on without the rest.
 DAMAGED = 200
 
@@ -40,11 +42,27 @@ def own(settings):
     return found
 
 
+def folder(settings, system):
+    """Return where the log of the database cluster with the identifier `system` is kept.
+
+    A host's backups have that number themselves. In a cluster their number outlives the database, and each has a log of its own.
+    """
+    return f"{HOST}/{system}" if settings.pod else HOST
+
+
+def of(manifest):
+    """Return where the log is that follows a backup."""
+    return manifest["database"].get("log", HOST)
+
+
 def archive(settings, path, name):
     """Archive one file, as archive_command: `path` is relative to the cluster's directory, where the server runs this."""
-    vault = settings.vault(installation("."))
-    place = f"wal/{name}.gz"
-    content = Path(path).read_bytes()
+    keep(settings.vault(installation(".")), HOST, name, Path(path).read_bytes())
+
+
+def keep(vault, log, name, content):
+    """Put one file into the folder `log` of the archive. Raises BackupError where it is there with another content, and OSError."""
+    place = f"{log}/{name}.gz"
     if vault.store.size(place) is not None:
         # a server that was killed asks again for what is there. Anything else would be the log of another life of this cluster
         if hashlib.sha256(vault.read(place)).digest() == hashlib.sha256(content).digest():
@@ -53,10 +71,10 @@ def archive(settings, path, name):
     vault.put(place, [content])
 
 
-def fetch(settings, identifier, name, path):
+def fetch(settings, identifier, name, path, log=HOST):
     """Bring one file back, as restore_command. Returns whether it is there. Raises BackupError when it is damaged."""
     vault = settings.vault(identifier)
-    place = f"wal/{name}.gz"
+    place = f"{log}/{name}.gz"
     if vault.store.size(place) is None:
         return False
     Path(path).write_bytes(vault.read(place))
@@ -73,14 +91,14 @@ def comparable(name):
     return (name[:8], name[8:24])
 
 
-def reach(store, first):
+def reach(store, first, log=HOST):
     """Return (time of the last segment that follows `first` in the archive without a gap, names of those that are missing then).
 
     A recovery ends at a gap: nothing that comes later can be restored.
     """
     found = {}
-    for name, (_size, moment) in store.names("wal").items():
-        if match := SEGMENT.match(name):
+    for name, (_size, moment) in store.names(log).items():
+        if match := SEGMENT.match(name.rpartition("/")[2]):
             found.setdefault(number("".join(match.groups())), {})[match[1]] = moment
     one, timeline, last = number(first), first[:8], None
     # As a recovery to the latest timeline goes: from where a newer one began, the older one's segments are of a life that was given up.
