@@ -53,7 +53,7 @@ def judged(pin, others, server):
 class Clients:
     """What is known of the clients: read once, held against as many servers as are asked about."""
 
-    def __init__(self, paths, constraints, versions):
+    def __init__(self, paths, constraints, versions, seen=None):
         """Read the files."""
         reader = Reader()
         for path in paths:
@@ -63,7 +63,7 @@ class Clients:
         for path in constraints:
             reader.add(path, constraint=True)
         self.everywhere, self.named = reader.pins[before:], reader.pins[:before]
-        self.unread, self.versions = reader.unread, versions
+        self.unread, self.versions, self.seen = reader.unread, versions, seen or {}
 
     def pins(self, server):
         """Return every pin with its verdict. A constraint whose package the same file asks for is part of that line, not one of its own."""

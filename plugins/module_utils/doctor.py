@@ -104,8 +104,19 @@ def explain(findings, causes):
     return findings
 
 
-def examine(plan, looks, checks, causes):
-    """Make all `checks` and return the report: {seconds, summary, findings, checks}. Errors come first, and causes before their effects."""
+def seen(facts, layer, show):
+    """Return what `show` makes of a layer's facts, [] where they cannot be had: the checks of that layer say why."""
+    try:
+        return show(facts.plan, facts.of(layer))
+    except Exception:
+        return []
+
+
+def examine(plan, looks, checks, causes, shown=None):
+    """Make all `checks` and return the report: {seconds, summary, findings, checks}. Errors come first, and causes before their effects.
+
+    `shown` is {name: (layer, function of plan and facts)} of lists that the report has besides, which are no fault.
+    """
     began, lines, findings = time.monotonic(), [], []
     facts = Facts(plan, looks)
     for check in checks:
@@ -123,4 +134,5 @@ def examine(plan, looks, checks, causes):
         },
         "findings": findings,
         "checks": lines,
+        **{name: seen(facts, *one) for name, one in (shown or {}).items()},
     }

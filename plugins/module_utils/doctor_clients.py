@@ -7,6 +7,7 @@ from __future__ import annotations
 from ansible_collections.mlops.platform.plugins.module_utils.client_rule import FAILS, WORKS, advice, is_newer
 from ansible_collections.mlops.platform.plugins.module_utils.client_specifiers import LIMITED, OPEN, UNKNOWN
 from ansible_collections.mlops.platform.plugins.module_utils.doctor import NotApplicable, NotChecked, error, warning
+from ansible_collections.mlops.platform.plugins.module_utils.doctor_clients_seen import of_seen
 
 UPDATE = "or upgrade the platform (make upgrade)"
 
@@ -52,6 +53,7 @@ def unread(path, why):
 def findings(clients, server):
     """Return everything that is wrong with some Clients at a server, as the doctor's findings."""
     found = [one for version, verdict in clients.known(server).items() for one in of_version(version, verdict, server)]
+    found += [one for version, when in clients.seen.items() for one in of_seen(version, when, server)]
     found += [one for pin in clients.pins(server) for one in of_pin(pin, server)]
     found += [unread(path, why) for path, why in clients.unread]
     # a file that is named and included as well is read twice

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ansible_collections.mlops.platform.plugins.module_utils import (
     doctor_backup,
+    doctor_clients_seen,
     doctor_files,
     doctor_host,
     doctor_mlflow,
@@ -37,6 +38,8 @@ def no_cluster(_plan, _facts):
 
 
 CHECKS = [*(check for module in LAYERS.values() for check in module.CHECKS), Check("cluster", "cluster", no_cluster)]
+# what a report shows besides, by name: the layer, and what makes it of plan and facts
+SHOWN = {"clients_seen": ("mlflow", doctor_clients_seen.listed)}
 
 _FILES = [
     "data-directory-missing",

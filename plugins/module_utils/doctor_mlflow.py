@@ -6,10 +6,14 @@ from __future__ import annotations
 
 import os
 import re
+import time
 
+from ansible_collections.mlops.platform.plugins.module_utils import clients_seen as notes
+from ansible_collections.mlops.platform.plugins.module_utils import mlflow_installed
 from ansible_collections.mlops.platform.plugins.module_utils.client_rule import judge, release
 from ansible_collections.mlops.platform.plugins.module_utils.doctor import UP, Check, NotApplicable, NotChecked, error, warning
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_clients import client_pins, of_version
+from ansible_collections.mlops.platform.plugins.module_utils.doctor_clients_seen import clients_seen
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_look import get, output, read
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_postgresql import secret
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_tls import REACHED
@@ -35,6 +39,12 @@ def schema(plan):
     command = ["env", "-i", "PATH=/usr/bin:/bin", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1", "/bin/sh", "-c", GATE, "schema"]
     code, _text, said = output([*plan["run_as"], *command, os.path.join(etc, "mlflow.env"), python, program, "check"], timeout=30)
     return code, said
+
+
+def answered(answer):
+    """Return the version that a server has told, None where it has told none."""
+    found = answer["body"].strip().strip('"') if answer["status"] == 200 else None
+    return found if release(found) else None
 
 
 def look(plan):
@@ -65,6 +75,9 @@ def look(plan):
         else None
     )
     facts["version"] = get("127.0.0.1", plan["mlflow"]["ports"][0], "/version", login)
+    facts["server"] = answered(facts["version"]) or (mlflow_installed.installed(plan["data_dir"]) or {}).get("version")
+    facts["now"] = time.time()
+    facts["seen"] = notes.read(plan["data_dir"], facts["now"])
     facts["routes"] = read(os.path.join(plan["data_dir"], "etc", "traefik", "routes", "mlflow-servers.yml"))
     return facts
 
@@ -213,9 +226,9 @@ def artifacts(_plan, facts):
 def clients(plan, facts):
     """Clients of known versions work with the server."""
     if not plan["client_versions"]:
-        raise NotApplicable("no MLflow beside Ansible, none in doctor_client_versions, and MLflow's processes write no access log")
-    server = facts["version"]["body"].strip().strip('"') if facts["version"]["status"] == 200 else None
-    if release(server) is None:
+        raise NotApplicable("no MLflow beside Ansible, and none in doctor_client_versions")
+    server = answered(facts["version"])
+    if server is None:
         raise NotChecked("MLflow does not tell its version")
     for version in plan["client_versions"]:
         if release(version) is not None:
@@ -231,4 +244,5 @@ CHECKS = [
     Check("artifacts", "mlflow", artifacts),
     Check("clients", "mlflow", clients),
     Check("client-pins", "mlflow", client_pins),
+    Check("clients-seen", "mlflow", clients_seen),
 ]

@@ -48,6 +48,12 @@ options:
     type: list
     elements: str
     default: []
+  seen:
+    description:
+      - Versions of MLflow that clients were seen with, each with the seconds since 1970 at which it last was, such as
+        RV(mlops.platform.host_preflight#module:host.clients_seen).
+    type: dict
+    default: {}
   server_version:
     description: The version of the server, such as RV(mlops.platform.mlflow_health#module:server_version).
     type: str
@@ -178,9 +184,13 @@ def _problems(params):
     for name in ("server_version", "previous_server_version"):
         if params[name] is not None and release(params[name]) is None:
             yield f"{name}: {params[name]!r} is not a version such as 3.17.2"
-    for version in params["versions"]:
-        if release(version) is None:
-            yield f"versions: {version!r} is not a version such as 3.17.2"
+    for name in ("versions", "seen"):
+        for version in params[name]:
+            if release(version) is None:
+                yield f"{name}: {version!r} is not a version such as 3.17.2"
+    for version, when in params["seen"].items():
+        if not isinstance(when, int):
+            yield f"seen: {version}: {when!r} is no whole number of seconds"
 
 
 def main():
@@ -190,6 +200,7 @@ def main():
             "paths": {"type": "list", "elements": "path", "default": []},
             "constraints": {"type": "list", "elements": "path", "default": []},
             "versions": {"type": "list", "elements": "str", "default": []},
+            "seen": {"type": "dict", "default": {}},
             "server_version": {"type": "str", "required": True},
             "previous_server_version": {"type": "str"},
         },
@@ -202,7 +213,7 @@ def main():
     problems = list(_problems(params))
     if problems:
         module.fail_json(msg="; ".join(problems))
-    clients = Clients(params["paths"], params["constraints"], params["versions"])
+    clients = Clients(params["paths"], params["constraints"], params["versions"], params["seen"])
     found = findings(clients, params["server_version"])
     result = {"pins": clients.pins(params["server_version"]), "findings": found, "files": clients.files}
     if params["previous_server_version"]:

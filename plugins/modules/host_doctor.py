@@ -102,6 +102,23 @@ report:
     summary:
       description: How many C(errors) and C(warnings) there are, and how many checks in each other state.
       type: dict
+    clients_seen:
+      description: Versions of MLflow's client that the server has answered in the last C(client_seen_days) of O(plan), the latest first.
+      type: list
+      elements: dict
+      contains:
+        version:
+          description: The version.
+          type: str
+          sample: 3.16.0
+        last_seen:
+          description: When it was last answered, in UTC, to ten minutes.
+          type: str
+          sample: "2026-11-30T16:40:00Z"
+        verdict:
+          description: V(works), V(limited) or V(fails) with this server, empty where it does not tell its version.
+          type: str
+          sample: works
     seconds:
       description: How long it took.
       type: float
@@ -127,7 +144,7 @@ def main():
     )
     plan = {**module.params["plan"], "data_dir": module.params["data_dir"].rstrip("/")}
     wanted = doctor_redact.needles(doctor_redact.read_secrets(f"{plan['data_dir']}/secrets"), plan["mlflow"]["username"])
-    result = {"report": doctor.examine(plan, doctor_local.LOOKS, doctor_local.CHECKS, doctor_local.CAUSES)}
+    result = {"report": doctor.examine(plan, doctor_local.LOOKS, doctor_local.CHECKS, doctor_local.CAUSES, doctor_local.SHOWN)}
     if module.params["bundle"]:
         result["files"] = doctor_support.collect(plan, module.params["bundle"])
         result["files"]["doctor.json"] = doctor_support.as_json(result["report"])

@@ -154,6 +154,10 @@ host:
     upgrade_holder:
       description: The run that upgrades, or that was killed while it did, empty where there is none.
       type: dict
+    clients_seen:
+      description: Versions of MLflow's client that its server has answered, each with the seconds since 1970 at which it last did.
+      type: dict
+      sample: {"3.16.0": 1796056800}
     cpus:
       description: Processors that this host has.
       type: int
@@ -166,7 +170,7 @@ import os
 import pwd
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mlops.platform.plugins.module_utils import host_checks, mlflow_installed, upgrade_journal
+from ansible_collections.mlops.platform.plugins.module_utils import clients_seen, host_checks, mlflow_installed, upgrade_journal
 
 
 def default_data_dir(root):
@@ -277,6 +281,7 @@ def main():
             "upgrade": upgrade,
             "upgrade_pending": upgrade.get("state") in upgrade_journal.PENDING,
             "upgrade_holder": holder,
+            "clients_seen": clients_seen.read(data_dir),
             "cpus": os.cpu_count() or 1,
             "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
         },

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import stat
 import tarfile
+import time
 import urllib.parse
 
 import pytest
@@ -14,6 +16,7 @@ from lib import platform_sweep as sweep
 from lib.long_tests import LONG
 from lib.modules import run_module
 from lib.platform_faults import FAULTS
+from lib.platform_faults.mlflow import connected
 from lib.platform_faults.planting import kept
 
 
@@ -91,7 +94,14 @@ def test_the_bundle_has_what_support_needs_and_no_secret(platform, bundle):
 
 
 # one that stops others, and some that take a moment; with all of them it takes ten minutes
-SHORT = {"database_stopped", "secret_that_others_read", "certificate_expired", "versioning_suspended", "client_of_the_next_generation"}
+SHORT = {
+    "database_stopped",
+    "secret_that_others_read",
+    "certificate_expired",
+    "versioning_suspended",
+    "client_of_the_next_generation",
+    "client_that_connects_and_cannot_work",
+}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in SHORT else LONG) for name in FAULTS])
@@ -118,6 +128,31 @@ def test_a_planted_fault_is_found_with_its_remedy(platform, plan, name):
                 assert set(causes) <= set(one["because"]), one
     assert not sweep.search(json.dumps(last["report"]).encode(), secrets)
     platform.wait_until_up()
+
+
+# with and without a login of MLflow's own, also such as it answers to everybody with 404
+EVERYBODYS = (
+    "/health",
+    "/health/api/x",
+    "/version",
+    "/static-files/api/x",
+    "/api/3.0/mlflow/server-info",
+    "/api/3.0/mlflow/server-info/",
+    "/",
+)
+REFUSED = ("/api/2.0/mlflow/experiments/search?max_results=1", "/api/2.0/none", "/api/3.0/jobs/x", "/ajax-api/3.0/mlflow/server-features")
+
+
+def test_nobody_without_a_login_puts_a_version_into_the_notes(platform):
+    moment, places = int(time.time()) % 10**6, (*EVERYBODYS, *REFUSED)
+    for login in (None, ("admin", "wrong-password-of-this-test")):
+        for number, (method, path) in enumerate(itertools.product(("GET", "HEAD", "POST", "OPTIONS"), places)):
+            agent = {"User-Agent": f"mlflow-python-client/97.{number}.{moment}", "Origin": platform.url}
+            status = platform.http(login)(method, path, {} if method == "POST" else None, agent)[0]
+            assert path not in REFUSED or status in (200, 401) and (method == "OPTIONS" or status == 401), (method, path, status)
+    with connected(platform, f"97.1000.{moment}"):
+        noted = [version for path in platform.data_dir.glob("mlflow/*/clients.json") for version in json.loads(path.read_text())]
+    assert [version for version in noted if version.startswith("97.")] == [f"97.1000.{moment}"]
 
 
 def test_the_playbook_fails_with_what_it_finds_and_with_nothing_left(platform):

@@ -89,7 +89,10 @@ def test_nothing_private_to_upstream_is_invented(ours, upstream):
 
 
 def test_the_command_starts_upstreams_application(ours, upstream):
+    """Within the one that notes versions of clients."""
     _unused, command = ours
     # python -m uvicorn OPTIONS --factory APPLICATION
-    assert command[command.index("--factory") + 1] in upstream["command"]
-    assert "--factory" in upstream["command"]
+    assert command[command.index("--factory") + 1] == "mlflow_clients:create_app"
+    module, _colon, function = "mlflow.server.auth:create_app".partition(":")
+    assert f"{module}:{function}" in upstream["command"] and "--factory" in upstream["command"]
+    assert f"from {module} import {function} as " in (ROOT / "roles/mlflow/files/mlflow_clients.py").read_text()

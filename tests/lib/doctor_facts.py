@@ -42,6 +42,7 @@ PLAN = {
     "backup_days": 7,
     "drill_days": 35,
     "client_versions": ["3.17.2"],
+    "client_seen_days": 30,
     "clients": {"asked": True, "failed": "", "findings": []},
 }
 NOW, DAY = 1_800_000_000.0, 86400
@@ -135,6 +136,9 @@ FACTS = {
         "defaults": [],
         "artifacts": GOOD,
         "version": {**GOOD, "body": "3.17.2"},
+        "server": "3.17.2",
+        "now": NOW,
+        "seen": {"3.17.2": NOW - 60, "3.16.0": NOW - DAY},
         "routes": "http://127.0.0.1:15001",
     },
     "backup": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from lib.plays import run_play
@@ -102,10 +103,37 @@ def test_clients_that_would_be_left_behind_stop_an_upgrade_and_the_rest_is_told(
     assert "mlflow-skinny>=2 admits versions that do not work with MLflow 3.17.2" in output
 
 
+def seen(**versions):
+    """Return the facts of a host whose clients were seen so many days ago."""
+    noted = {name.strip("_").replace("_", "."): int(time.time()) - days * 86400 for name, days in versions.items()}
+    return {**UPGRADE["mlops_host"], "clients_seen": noted}
+
+
+def test_clients_that_connect_stop_an_upgrade_that_leaves_them_behind(tmp_path):
+    """Down again, for want of a way up that loses one."""
+    versions = {"upgrade_from": {"version": "4.0.0", "environment": "old"}, "upgrade_to": {"version": "3.17.2", "environment": "new"}}
+    given = {**UPGRADE, **versions, "mlops_host": seen(_4_0_1=1, _3_17_2=2, _5_0_0=3, _4_0_2=31, _3_18_0=4)}
+    show = "{'problems': upgrade_problems, 'told': upgrade_clients_told, 'asks': upgrade_asks_clients}"
+    found, _output = shown(tmp_path, "upgrade", show, **given)
+    (problem,) = found["problems"]
+    assert problem.startswith("a client that connects has MLflow 4.0.1, which fails at 3.17.2: last seen 20") and found["asks"]
+    assert "pip install 'mlflow<4' at that client" in problem
+    assert problem.endswith(", or upgrade without asking who connects: -e doctor_client_seen_days=0")
+    assert sorted(one.partition(":")[0] for one in found["told"]) == ["3.18.0", "5.0.0"]
+    found, _output = shown(tmp_path, "upgrade", show, **given, doctor_client_seen_days=0)
+    assert found == {"problems": [], "told": [], "asks": False}
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
         ({}, False),
+        ({"mlops_host": seen(_3_16_0=1)}, True),
+        ({"mlops_host": seen(_3_16_0=31)}, False),
+        ({"mlops_host": seen(_3_16_0=31), "doctor_client_seen_days": 60}, True),
+        ({"mlops_host": seen(_3_16_0=0), "doctor_client_seen_days": 0}, False),
+        # none of a cluster, whatever is said of a host
+        ({"mlops_host": seen(_3_16_0=1), "mlops_substrate": "kubernetes"}, False),
         ({"doctor_client_pins": ["a.txt"]}, True),
         ({"doctor_client_versions": ["3.16.0"]}, True),
         ({"doctor_client_versions": ["3.16.0"], "upgrade_goes_on": True}, False),
@@ -122,3 +150,21 @@ def test_when_an_upgrade_asks(given, expected):
 def test_an_upgrade_asks_before_anything_is_touched():
     text = (ROOT / "roles/upgrade/tasks/check.yml").read_text()
     assert text.index("clients.yml") < text.index("upgrade_problems")
+
+
+def test_the_report_shows_who_connects():
+    known = [
+        {"version": "4.0.1", "last_seen": "2026-11-30T16:40:00Z", "verdict": "fails"},
+        {"version": "3.16.0", "last_seen": "2026-11-30T16:30:00Z", "verdict": ""},
+    ]
+    found = {"findings": [], "checks": [], "seconds": 1.0, "summary": {"errors": 0, "warnings": 0}}
+    for more, lines in ((known, 2), ([], 0)):
+        text = Roles(*ROLES, "doctor", **CALLED, doctor_found={**found, "clients_seen": more}).value("doctor_lines", **within("doctor"))
+        assert len(text) == lines + 1
+    text = Roles(*ROLES, "doctor", **CALLED, doctor_found={**found, "clients_seen": known}).value("doctor_lines", **within("doctor"))
+    assert text[:2] == [
+        "client seen: MLflow 4.0.1, last 2026-11-30T16:40:00Z, fails",
+        "client seen: MLflow 3.16.0, last 2026-11-30T16:30:00Z",
+    ]
+    # a cluster's report has none
+    assert len(Roles(*ROLES, "doctor", **CALLED, doctor_found=found).value("doctor_lines", **within("doctor"))) == 1

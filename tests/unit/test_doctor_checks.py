@@ -9,7 +9,7 @@ from lib.doctor_facts import DAY, FACTS, GOOD, NOW, OURS, PLAN, PRIVATE, RUNNING
 
 def examine(facts=FACTS, plan=PLAN):
     looks = {layer: lambda _plan, layer=layer: facts[layer] for layer in facts}
-    return doctor.examine(plan, looks, doctor_local.CHECKS, doctor_local.CAUSES)
+    return doctor.examine(plan, looks, doctor_local.CHECKS, doctor_local.CAUSES, doctor_local.SHOWN)
 
 
 def test_a_healthy_platform_has_none():
@@ -122,6 +122,8 @@ PLANTED = [
     ("mlflow artifacts", {**GOOD, "status": 500}, "artifact-store-failing"),
     ("mlflow version body", "2.22.0", "client-newer"),
     ("mlflow version body", "3.16.0", "client-newer"),
+    ("mlflow seen", {"4.0.0": NOW - 60}, "client-seen-fails"),
+    ("mlflow seen", {"3.18.0": NOW - 60}, "client-seen-limited"),
     ("backup metrics", {DRILLED: NOW - DAY}, "backup-none"),
     ("backup metrics", {key: value for key, value in FACTS["backup"]["metrics"].items() if key != DRILLED}, "drill-none"),
     (f"backup metrics {DRILLED}", NOW - 36 * DAY, "drill-old"),
@@ -178,6 +180,14 @@ def test_findings_of_preflight_are_told():
 def test_versions_of_clients_are_held_against_the_servers(versions, found):
     report = examine(plan={**PLAN, "client_versions": versions})
     assert [(one["id"], one["severity"], one["remedy"].partition(", or")[0]) for one in report["findings"]] == found
+
+
+def test_clients_that_connect_are_shown_beside_the_findings():
+    report = examine()
+    assert [(one["version"], one["verdict"]) for one in report["clients_seen"]] == [("3.17.2", "works"), ("3.16.0", "works")]
+    report = examine(changed(FACTS, ["mlflow", "seen"], {}))
+    (line,) = [one for one in report["checks"] if one["check"] == "clients-seen"]
+    assert report["clients_seen"] == [] and line["state"] == "not applicable"
 
 
 @pytest.mark.parametrize(

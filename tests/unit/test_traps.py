@@ -48,7 +48,7 @@ def test_seaweedfs_keeps_its_memory_down(descriptions):
 def test_mlflow_is_one_process_on_uvloop(descriptions, name):
     """Several workers of asyncio's own loop answer after 44 ms; a parent that is killed leaves its workers on the port."""
     command = [str(word) for word in descriptions[name]["command"]]
-    assert command[1:5] == ["-m", "uvicorn", "--factory", "mlflow.server.auth:create_app"]
+    assert command[1:5] == ["-m", "uvicorn", "--factory", "mlflow_clients:create_app"]
     assert command[command.index("--loop") :][:2] == ["--loop", "uvloop"]
     assert "--workers" not in command
 

@@ -97,6 +97,20 @@ def test_known_versions_are_judged_beside(files):
     ]
 
 
+def test_versions_that_were_seen_are_judged_with_their_time(files):
+    seen = {"3.16.0": 1_800_000_000, "3.18.0": 1_800_000_000, "4.0.0": 1_800_000_060}
+    found = run(seen=seen)["findings"]
+    assert [(one["id"], one["severity"], one["subject"], one["said"]) for one in found] == [
+        ("client-seen-limited", "warning", "3.18.0", "last seen 2027-01-15T08:00:00Z"),
+        ("client-seen-fails", "warning", "4.0.0", "last seen 2027-01-15T08:01:00Z"),
+    ]
+    lost = run(seen=seen, server_version="2.22.5", previous_server_version="3.17.2")["lost"]
+    assert [(one["id"], one["subject"]) for one in lost] == [
+        ("client-seen-fails", "3.16.0"),
+        ("client-seen-fails", "3.18.0"),
+    ]
+
+
 def test_what_an_upgrade_mends_and_what_it_loses(files):
     paths = files(requirements__txt="mlflow==3.17.2\n")
     result = run(paths, server_version="3.17.2", previous_server_version="3.16.0")
@@ -124,6 +138,8 @@ def test_files_that_cannot_be_read_are_told_and_stop_nothing(files, tmp_path):
         ({"server_version": "latest"}, "server_version: 'latest' is not a version"),
         ({"previous_server_version": "x"}, "previous_server_version: 'x' is not a version"),
         ({"versions": ["3.17.2", "new"]}, "versions: 'new' is not a version"),
+        ({"seen": {"new": 1}}, "seen: 'new' is not a version"),
+        ({"seen": {"3.17.2": "yesterday"}}, "seen: 3.17.2: 'yesterday' is no whole number"),
     ],
 )
 def test_bad_options_are_told(options, words):

@@ -42,6 +42,12 @@ def test_complete_environments(tmp_path):
     assert preflight(data_dir=str(tmp_path / "none"))["host"]["environments"] == []
 
 
+def test_the_clients_that_its_processes_have_noted(tmp_path):
+    (tmp_path / "mlflow/mlflow-15001").mkdir(parents=True)
+    (tmp_path / "mlflow/mlflow-15001/clients.json").write_text('{"3.16.0": 1700000000, "garbage": 1}')
+    assert preflight(data_dir=str(tmp_path))["host"]["clients_seen"] == {"3.16.0": 1700000000}
+
+
 def test_a_good_host_has_no_problems(place):
     result = preflight(data_dir=place, service_user="nobody")
     assert result["problems"] == []
