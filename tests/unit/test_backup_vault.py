@@ -445,3 +445,22 @@ def test_settings_that_are_not_there_say_what_writes_them(tmp_path):
     with pytest.raises(BackupError, match="run playbooks/backup.yml"):
         Settings(tmp_path / "backup.json")
     assert settings(tmp_path, key_file=key_file(tmp_path)).key().id == Key(KEY).id
+
+
+def test_the_variables_of_a_backup_can_be_read_without_an_installation(vault, tmp_path):
+    variables = {"mlflow_processes": 4, "mlops_public_names": ["ml1"]}
+    vault.put("backups/20260101T000000Z/state.json", [json.dumps({"variables": variables, "versions": {}}).encode()])
+
+    def read(**environ):
+        command = [sys.executable, FILES / "backup.py", "variables", tmp_path / "backups/42/backups/20260101T000000Z"]
+        return subprocess.run(command, env={"PATH": "/usr/bin:/bin", **environ}, capture_output=True, text=True, check=False)
+
+    found = read(MLOPS_BACKUP_KEY=KEY)
+    assert (found.returncode, json.loads(found.stdout)) == (0, variables)
+    without, other = read(), read(MLOPS_BACKUP_KEY=OTHER)
+    if vault.key:
+        assert (without.returncode, without.stdout) == (1, "") and "give backup_key" in without.stderr
+        assert (other.returncode, other.stdout) == (1, "") and "another backup_key" in other.stderr
+    else:
+        assert json.loads(without.stdout) == variables
+    assert KEY not in found.stderr + without.stderr + other.stderr
