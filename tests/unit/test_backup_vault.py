@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from lib.backup_program import FILES, KEY, Bucket, complete, key_file, settings
+from lib.backup_program import FILES, KEY, LOST, Bucket, complete, key_file, settings
 from mlops_backup import lock, objects
 from mlops_backup.catalog import Catalog
 from mlops_backup.cipher import CHUNK, MAGIC, SALT, TAG, Encrypting, Key, decrypted
@@ -407,11 +407,19 @@ def test_an_object_store_that_goes_away_half_way_is_told_and_what_was_copied_cou
     for number in range(6):
         bucket.put(f"k{number}", f"content {number}".encode())
     bucket.fail_after = 3
-    with pytest.raises(BackupError, match="cannot be copied.*connection refused"):
+    with pytest.raises(BackupError, match="the object store: .*connection refused.* Earlier backups stay"):
         objects.Copy(vault, bucket.end, {}, 1).run()
     assert len(vault.store.names("objects")) == 3
     bucket.fail_after = None
     assert len(objects.Copy(vault, bucket.end, {}, 1).run()) == 6
+
+
+def test_a_single_object_that_cannot_be_read_is_named(vault):
+    bucket = Bucket()
+    bucket.put("fine", b"one")
+    bucket.put("damaged", LOST)
+    with pytest.raises(BackupError, match=r"1 object version\(s\) cannot be copied, the first: 'damaged': .*InternalError"):
+        objects.Copy(vault, bucket.end, {}, 1).run()
 
 
 def test_another_key_copies_everything_anew_and_no_content_is_left_to_its_old_form(tmp_path):
