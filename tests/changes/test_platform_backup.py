@@ -19,6 +19,7 @@ from lib.platform import PORTS
 from lib.platform_journal import Journal, missing
 
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0" * 2
+BUCKET, MANY = "mlflow-artifacts", 200
 SETTINGS = {"mlops_backup": True, "mlops_backup_wal_seconds": 5, "backup_key": KEY, "backup_drill_port": PORTS + 71}
 
 
@@ -183,6 +184,101 @@ def test_a_killed_backup_is_no_backup_and_keeps_nobody_out(backed_up):
     assert [manifest["name"] for manifest in manifests(platform)] == before
     platform.run("playbooks/backup.yml").ok()
     assert [manifest["name"] for manifest in manifests(platform)][:-1] == before
+
+
+@LONG
+def test_an_object_store_that_goes_away_in_the_middle_of_a_backup_leaves_nothing_that_is_listed(backed_up, many_objects):
+    platform, before = backed_up, [manifest["name"] for manifest in manifests(backed_up)]
+    many_objects()
+    earlier = copies(platform)
+    running = platform.start("playbooks/backup.yml")
+    proc.wait_until("some of the objects are copied", lambda: len(copies(platform)) > len(earlier) + 5, 240, interval=0.02)
+    with no_object_store(platform):
+        run = running.wait()
+        copied = copies(platform)
+        # the others would have been copied by then
+        assert len(earlier) < len(copied) < len(earlier) + MANY
+    assert run.code != 0
+    assert "Back up databases and objects: the object store: " in run.failed[-1] and "Earlier backups stay" in run.failed[-1]
+    assert platform.connections["s3"]["endpoint_url"] in run.failed[-1]
+    assert "mlops_backup_last_attempt_success 0" in (platform.data_dir / "backup/mlops_backup.prom").read_text()
+    assert [manifest["name"] for manifest in manifests(platform)] == before
+    platform.run("playbooks/backup.yml").ok()
+    *others, last = manifests(platform)
+    assert [manifest["name"] for manifest in others] == before
+    # what was copied is not written again, and of the backup that failed nothing else is left
+    assert last["objects"]["new_versions"] >= MANY and last["interrupted_before"] > 0
+    assert copied.items() <= copies(platform).items()
+    assert {path.name for path in place(platform).glob("*/backups/*")} == {*before, last["name"]}
+
+
+@LONG
+def test_an_object_store_that_goes_away_in_the_middle_of_a_restore_is_restored_by_the_next_one(backed_up, many_objects):
+    platform = backed_up
+    many_objects()
+    with Journal(platform) as journal:
+        time.sleep(5)
+    platform.run("playbooks/backup.yml").ok()
+    before = [manifest["name"] for manifest in manifests(platform)]
+    kill_everything(platform)
+    shutil.rmtree(platform.data_dir / "seaweedfs")
+    running = platform.start("playbooks/restore.yml", extra={"backup_restore_confirm": str(platform.data_dir)})
+    proc.wait_until(
+        "some of the objects are written", lambda: processes(platform, "restore-objects") and blobs(platform) > 2**23, 600, 0.02
+    )
+    with no_object_store(platform):
+        run = running.wait()
+    assert run.code != 0
+    assert "Restore the objects: the object store: " in run.failed[-1] and "restore again with the same variables" in run.failed[-1]
+    assert platform.connections["s3"]["endpoint_url"] in run.failed[-1] and "MLflow stands still" in run.failed[-1]
+    # nobody writes into what is half there, and no backup is taken of it
+    assert not platform.answers()
+    assert [manifest["name"] for manifest in manifests(platform)] == before
+    restore(platform)
+    assert missing(platform, journal.runs) == []
+    report = json.loads((platform.data_dir / "backup" / "audit.json").read_text())
+    assert report["counts"]["rows_without_objects"] == report["counts"]["objects_of_the_backup_missing"] == 0
+    platform.run("playbooks/backup.yml").ok()
+
+
+@pytest.fixture
+def many_objects(backed_up):
+    """Return a function that puts so many objects into the bucket that their copy has a middle; they are removed afterwards."""
+
+    def put():
+        s3, prefix = backed_up.s3(), f"many/{time.monotonic_ns()}"
+        for number in range(MANY):
+            s3.put_object(Bucket=BUCKET, Key=f"{prefix}/{number}", Body=os.urandom(2**20))
+
+    yield put
+    s3 = backed_up.s3()
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=BUCKET, Prefix="many/"):
+        for one in page.get("Versions", []) + page.get("DeleteMarkers", []):
+            s3.delete_object(Bucket=BUCKET, Key=one["Key"], VersionId=one["VersionId"])
+
+
+@contextlib.contextmanager
+def no_object_store(platform):
+    """The object store answers no request that is under way, and is gone during the block; it runs again afterwards."""
+    process = platform.service("seaweedfs")
+    # first as it is when its machine hangs; the supervisor ends it half a minute later
+    os.kill(process.pid, signal.SIGSTOP)
+    assert "stopped" in platform.supervisor("stop", "seaweedfs")
+    try:
+        yield
+    finally:
+        platform.supervisor("start", "seaweedfs")
+        proc.wait_until("S3", lambda: platform.s3().list_buckets()["Buckets"], 120)
+
+
+def copies(platform):
+    """Return the contents at the destination, {name: when it was written}."""
+    return {path.name: path.stat().st_mtime_ns for path in place(platform).glob("*/objects/*/*")}
+
+
+def blobs(platform):
+    """Return how many bytes of objects the object store has on its disk."""
+    return sum(path.stat().st_size for path in (platform.data_dir / "seaweedfs").rglob("*.dat"))
 
 
 def processes(platform, command):

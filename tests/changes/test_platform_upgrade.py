@@ -55,6 +55,41 @@ def test_what_fails_ends_on_the_old_version_with_all_data(old, step):
     old.complete(OLD)
 
 
+def test_a_migration_that_breaks_in_the_middle_ends_on_the_old_version_with_all_data(old):
+    """Not a failure that is injected: of the newer schema there is a table already, which its last migration wants to make."""
+    with old.platform.database("mlflow", user="mlflow") as cursor:
+        cursor.execute("CREATE TABLE job_locks (of_another text)")
+        cursor.execute("INSERT INTO job_locks VALUES ('and not empty')")
+    try:
+        before = schema(old.platform)
+        run = old.upgrade()
+        assert run.code != 0
+        assert 'relation "job_locks" already exists' in run.failed[-1]
+        assert f"MLflow {OLD} runs again with databases and objects of the backup" in run.failed[-1]
+        assert old.journal()["state"] == "returned"
+        # the migrations before it had made tables and columns of their own
+        assert schema(old.platform) == before
+        with old.platform.database("mlflow", user="mlflow") as cursor:
+            cursor.execute("SELECT of_another FROM job_locks")
+            assert cursor.fetchall() == [("and not empty",)]
+        old.complete(OLD)
+    finally:
+        with old.platform.database("mlflow", user="mlflow") as cursor:
+            cursor.execute("DROP TABLE job_locks")
+
+
+def schema(platform):
+    """Return the revisions, and the columns of all tables, of MLflow's databases."""
+    found = []
+    for name, versions in (("mlflow", "alembic_version"), ("mlflow_auth", "alembic_version_auth")):
+        with platform.database(name) as cursor:
+            cursor.execute(f"SELECT version_num FROM {versions}")  # noqa: S608 - one of the two above
+            found += cursor.fetchall()
+            cursor.execute("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2")
+            found += cursor.fetchall()
+    return found
+
+
 def test_what_users_write_until_the_writers_stop_comes_back(old):
     running = old.platform.start("playbooks/upgrade.yml", extra={"mlflow_version": NEW, "upgrade_fail_at": "migrate"})
     assert running.wait_for_task("Take a verified backup")

@@ -6,13 +6,16 @@ Restores and drills are in tests/changes/test_platform_backup.py.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from lib.backup_program import KEY
+from lib.backup_program import FILES, KEY
 from lib.platform_journal import write
+from lib.platform_secrets import given_secrets
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +59,14 @@ def test_a_backup_is_whole_encrypted_and_its_owners_alone(platform, place):
             assert not [secret for secret in secrets if secret in content], path
             assert KEY.encode() not in content and b"content" * 100 not in content
     assert not (platform.data_dir / "backup" / "staging").exists()
+
+
+def test_what_made_the_platform_can_be_read_from_a_backup_and_no_secret_is_in_it(platform, place):
+    (folder,) = place.glob("*/backups/*")
+    command = [sys.executable, FILES / "backup.py", "variables", folder]
+    done = subprocess.run(command, env={**os.environ, "MLOPS_BACKUP_KEY": KEY}, capture_output=True, text=True, check=True)
+    # what the tests set beside secrets, none of which is a default
+    assert json.loads(done.stdout) == {name: one for name, one in platform.variables.items() if name not in given_secrets()}
 
 
 def test_the_second_backup_copies_what_is_new_alone(platform, place):

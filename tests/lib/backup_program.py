@@ -74,6 +74,11 @@ class Bucket:
         self.handler(types.SimpleNamespace(status_code=200, content="".join(f"<{kind}>" for kind in kinds).encode()), page)
         return page
 
+    def head_bucket(self, what, **_arguments):
+        if self.fail_after is not None and self.fail_after < 0:
+            raise S3Error(f"cannot {what}: connection refused")
+        return {}
+
     def _find(self, Key, VersionId=None, **_unused):
         return next(entry for entry in self.entries if entry["key"] == Key and entry["id"] == VersionId)
 

@@ -8,8 +8,9 @@ import json
 import tarfile
 
 import pytest
+from ansible_collections.mlops.platform.plugins.module_utils.s3_connection import S3Error
 from lib.backup_program import LOST, Bucket, complete, settings
-from mlops_backup import addresses, audit, base_manifest, metrics, recovery, rows, state
+from mlops_backup import addresses, audit, base_manifest, metrics, objects_restore, recovery, rows, state
 from mlops_backup.catalog import Catalog
 from mlops_backup.cipher import Key
 from mlops_backup.objects_restore import newer, run
@@ -28,6 +29,11 @@ def source():
     bucket.put("gone", b"content")
     bucket.put("gone", None)
     return bucket
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(objects_restore, "PATIENCE", 0)
 
 
 @pytest.fixture
@@ -84,6 +90,57 @@ def test_what_came_after_the_backup_stays_when_something_older_is_broken(make, s
     source.put("a", b"three")
     run(catalog, NAME, source.end, 2)
     assert source.contents()["a"] == [b"two", b"three"]
+
+
+class Interrupted(Bucket):
+    """One that gives `before` contents, then none for `away` requests, and then all again; `answers`: whether it is there meanwhile."""
+
+    before, away, answers = 0, 0, False
+
+    def get_object(self, what, **arguments):
+        if self.before:
+            self.before -= 1
+        elif self.away:
+            self.away -= 1
+            raise S3Error(f"cannot {what}: connection refused")
+        return super().get_object(what, **arguments)
+
+    def head_bucket(self, what, **_arguments):
+        if self.away and not self.answers:
+            raise S3Error(f"cannot {what}: connection refused")
+        return {}
+
+
+def interrupted(source, **changed):
+    """Return a server with what `source` has, and one version more that no backup has."""
+    target = Interrupted()
+    target.entries, target.number = source.entries, source.number
+    target.put("a", b"three")
+    vars(target).update(changed)
+    return target
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 3])
+@pytest.mark.parametrize("away", [1, 2])
+def test_a_store_that_was_away_for_a_moment_loses_nothing(make, source, before, away):
+    """Least of all a version that is in no backup: what cannot be read is removed only when it cannot be read twice."""
+    catalog = make()
+    target = interrupted(source, before=before, away=away, answers=True)
+    there = target.contents()
+    run(catalog, NAME, target.end, 1)
+    assert target.contents() == there
+
+
+def test_a_store_that_stays_away_is_told_and_nothing_is_removed(make, source):
+    catalog = make()
+    target = interrupted(source, before=1, away=1000)
+    before = target.contents()
+    with pytest.raises(BackupError, match="the object store: .*connection refused"):
+        run(catalog, NAME, target.end, 2)
+    target.away = 0
+    assert target.contents() == before
+    run(catalog, NAME, target.end, 2)
+    assert target.contents() == before
 
 
 def test_a_content_that_is_another_is_found_though_its_size_is_the_same(make, source):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import re
 
 import pytest
+import yaml
 from lib.render import ROLES, ROOT, Roles, within
 
 KEY = "0f" * 32
@@ -83,7 +85,7 @@ def test_the_settings_hold_no_secret():
     settings = json.loads(files["/var/lib/mlops/etc/backup.json"])
     assert not [word for word in (KEY, "another-secret", "a-secret") if word in files["/var/lib/mlops/etc/backup.json"]]
     assert settings["destination"]["kind"] == "s3" and settings["key_file"] == "/var/lib/mlops/secrets/backup_key"
-    assert settings["variables"]["postgresql_engine"] == "embedded"
+    assert settings["variables"] == {"mlops_backup_bucket": "b", "backup_bucket_url": "https://s3.example.org"}
     assert "mlflow[auth]==" in settings["versions"]["mlflow"]
     # one line each, with a real end
     assert files["/var/lib/mlops/secrets/backup_key"] == f"{KEY}\n"
@@ -103,6 +105,39 @@ def test_what_is_not_given_is_not_there():
     assert files == ["/var/lib/mlops/etc/backup.json"]
     absent = value("backup_secrets | rejectattr('content', 'match', '.') | map(attribute='path') | list")
     assert len(absent) == 4
+
+
+# Roles of machines, of a cluster, of single deeds, and those that other roles call: their variables make no other platform.
+# Who adds a role says here, or in backup_variable_roles, which it is.
+NOT_THE_PLATFORM = {"airgap", "host", "k3d", "k3s", "kubernetes_objects", "local_certificate", "local_runtime", "local_service", "metallb"}
+NOT_THE_PLATFORM |= {"object_store_migration", "rotate"}
+# Names of Secrets, which stand where secrets do, and certificates' keys; whatever else is secret is marked with no_log.
+NAMED_LIKE_SECRETS = {"mlops_image_pull_secrets", "mlflow_tls_secret", "ingress_tls_key", "backup_bucket_access_key"}
+NAMED_LIKE_SECRETS |= {"object_store_admin_access_key", "object_store_mlflow_access_key"}
+
+
+def specified(role):
+    """Return {variable: its specification} of a role."""
+    file = ROOT / "roles" / role / "meta/argument_specs.yml"
+    entries = yaml.safe_load(file.read_text(encoding="utf-8"))["argument_specs"].values() if file.is_file() else []
+    return {name: option for entry in entries for name, option in (entry.get("options") or {}).items()}
+
+
+def test_each_variable_of_a_role_is_in_a_backup_or_knowingly_left_out():
+    roles, left = value("backup_variable_roles"), value("backup_variable_left")
+    with_variables = {path.name for path in (ROOT / "roles").iterdir() if specified(path.name)}
+    assert with_variables == {*roles, *NOT_THE_PLATFORM} and not set(roles) & NOT_THE_PLATFORM
+    options = {name: option for role in roles for name, option in specified(role).items()}
+    # each another one, as some have the value of others as their default
+    other = {"list": ["other"], "dict": {"other": 1}}
+    changed = {name: other.get(option.get("type"), f"other {name}") for name, option in options.items()}
+    changed |= {name: not option["default"] for name, option in options.items() if option.get("type") == "bool"}
+    changed |= {name: 5000 + number for number, name in enumerate(options) if options[name].get("type") == "int"}
+    secret = {name for name, option in options.items() if option.get("no_log")} | NAMED_LIKE_SECRETS
+    gone = {name for name in options if any(fnmatch.fnmatchcase(name, one) for one in left)}
+    # what is left out is there
+    assert all(fnmatch.filter(options, one) for one in left) and set(options) >= NAMED_LIKE_SECRETS
+    assert value("backup_variables", **changed) == {name: changed[name] for name in options if name not in secret | gone}
 
 
 def imported():

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from lib.backup_program import FILES, KEY, Bucket, complete, key_file, settings
+from lib.backup_program import FILES, KEY, LOST, Bucket, complete, key_file, settings
 from mlops_backup import lock, objects
 from mlops_backup.catalog import Catalog
 from mlops_backup.cipher import CHUNK, MAGIC, SALT, TAG, Encrypting, Key, decrypted
@@ -407,11 +407,19 @@ def test_an_object_store_that_goes_away_half_way_is_told_and_what_was_copied_cou
     for number in range(6):
         bucket.put(f"k{number}", f"content {number}".encode())
     bucket.fail_after = 3
-    with pytest.raises(BackupError, match="cannot be copied.*connection refused"):
+    with pytest.raises(BackupError, match="the object store: .*connection refused.* Earlier backups stay"):
         objects.Copy(vault, bucket.end, {}, 1).run()
     assert len(vault.store.names("objects")) == 3
     bucket.fail_after = None
     assert len(objects.Copy(vault, bucket.end, {}, 1).run()) == 6
+
+
+def test_a_single_object_that_cannot_be_read_is_named(vault):
+    bucket = Bucket()
+    bucket.put("fine", b"one")
+    bucket.put("damaged", LOST)
+    with pytest.raises(BackupError, match=r"1 object version\(s\) cannot be copied, the first: 'damaged': .*InternalError"):
+        objects.Copy(vault, bucket.end, {}, 1).run()
 
 
 def test_another_key_copies_everything_anew_and_no_content_is_left_to_its_old_form(tmp_path):
@@ -445,3 +453,22 @@ def test_settings_that_are_not_there_say_what_writes_them(tmp_path):
     with pytest.raises(BackupError, match="run playbooks/backup.yml"):
         Settings(tmp_path / "backup.json")
     assert settings(tmp_path, key_file=key_file(tmp_path)).key().id == Key(KEY).id
+
+
+def test_the_variables_of_a_backup_can_be_read_without_an_installation(vault, tmp_path):
+    variables = {"mlflow_processes": 4, "mlops_public_names": ["ml1"]}
+    vault.put("backups/20260101T000000Z/state.json", [json.dumps({"variables": variables, "versions": {}}).encode()])
+
+    def read(**environ):
+        command = [sys.executable, FILES / "backup.py", "variables", tmp_path / "backups/42/backups/20260101T000000Z"]
+        return subprocess.run(command, env={"PATH": "/usr/bin:/bin", **environ}, capture_output=True, text=True, check=False)
+
+    found = read(MLOPS_BACKUP_KEY=KEY)
+    assert (found.returncode, json.loads(found.stdout)) == (0, variables)
+    without, other = read(), read(MLOPS_BACKUP_KEY=OTHER)
+    if vault.key:
+        assert (without.returncode, without.stdout) == (1, "") and "give backup_key" in without.stderr
+        assert (other.returncode, other.stdout) == (1, "") and "another backup_key" in other.stderr
+    else:
+        assert json.loads(without.stdout) == variables
+    assert KEY not in found.stderr + without.stderr + other.stderr

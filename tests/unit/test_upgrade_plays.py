@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 
 import pytest
 from lib.api_objects import ObjectServer
@@ -23,7 +24,7 @@ OLD, NEW = "r.example.org/m:old", "r.example.org/m:new"
 FROM, TO = {"image": OLD, "version": "3.16.0"}, {"image": NEW, "version": "3.17.2"}
 STUBS = {
     "mlflow": ["main", "facts", "look_kubernetes", "stop_kubernetes", "migrate_kubernetes", "forget_migration", "reach", "leave"],
-    "backup": ["main", "take", "program", "restore"],
+    "backup": ["main", "take", "program", "restore", "said_kubernetes"],
     "postgresql": ["main", "facts", "verify"],
     "object_store": ["main", "facts", "verify"],
     "ingress": ["main", "facts", "verify"],
@@ -36,6 +37,7 @@ STUBS = {
 LEFT = {
     "mlflow look_kubernetes": {"mlflow_looked": "{{ looks[mlflow_look_image] }}"},
     "mlflow reach": {"mlflow_urls": ["{{ serves }}/{{ mlops_mlflow_chosen.version }}"]},
+    "backup said_kubernetes": {"backup_said": "{{ backups_said }}"},
     "backup take": {"backup_answer": {"name": "the-backup", "installation": "4711"}},
 }
 
@@ -333,3 +335,32 @@ def test_on_a_host_the_steps_are_the_same(on_host):
     assert calls == [*before, "mlflow main", "postgresql verify", "object_store verify", "ingress verify"]
     assert words == {"old": ["check"], "new": ["check", "upgrade"]}
     assert (journal["state"], journal["backup"], journal["rows"]) == ("done", "the-backup", {"mlflow.runs": 5})
+
+
+def test_on_a_host_an_upgrade_without_a_backup_of_its_own_wants_one_that_is_new(on_host, tmp_path):
+    code, calls, output, journal, words = on_host(upgrade_backup=False)
+    assert (code, calls, journal, words["new"]) == (2, [], {}, [])
+    assert "no backup of this platform is known here" in output
+    metrics = tmp_path / "data/backup/mlops_backup.prom"
+    metrics.parent.mkdir()
+    # as the program writes it
+    metrics.write_text(f"# TYPE a gauge\na 1\nmlops_backup_last_success_timestamp_seconds {time.time() - 30 * 3600!r}\nb 2.0\n")
+    code, _calls, output, journal, _words = on_host(upgrade_backup=False)
+    assert (code, journal) == (2, {}) and "taken 30 hours ago, and upgrade_backup_hours is 24" in output
+    code, calls, output, journal, _words = on_host(upgrade_backup=False, upgrade_backup_hours=31)
+    assert (code, journal["state"], journal["backup"]) == (0, "done", ""), output
+    assert not [call for call in calls if call.startswith("backup")]
+
+
+def test_in_a_cluster_the_newest_backup_is_the_one_that_a_job_has_told_of(upgrade):
+    failed = {"ended": time.time(), "problem": "the destination is full"}
+    told = [{"ended": time.time() - 30 * 3600, "size_bytes": 1}, {"ended": time.time() - 90 * 3600, "size_bytes": 1}, failed]
+    code, _calls, output, journal = upgrade(upgrade_backup=False, backups_said=told)
+    assert (code, journal) == (2, {}) and "taken 30 hours ago, and upgrade_backup_hours is 24" in output
+    code, _calls, output, journal = upgrade(upgrade_backup=False, upgrade_backup_hours=31, backups_said=told)
+    assert (code, journal["state"]) == (0, "done"), output
+
+
+def test_of_backups_by_other_means_is_told_that_nobody_knows_their_age(upgrade):
+    code, _calls, output, journal = upgrade(upgrade_backup=False, backups_said=[], backup_problems=["postgresql_external_user: ..."])
+    assert (code, journal["state"]) == (0, "done") and "nobody here knows how old the newest one is" in output

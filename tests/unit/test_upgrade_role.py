@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from lib.render import ROLES, ROOT, Roles, within
@@ -175,6 +176,29 @@ def test_all_problems_are_told_at_once():
 
 def test_a_backup_of_ones_own_needs_none_of_ours():
     assert value("upgrade_problems", upgrade_backup=False, postgresql_engine="package", backup_problems=["no backup yet"]) == []
+
+
+@pytest.mark.parametrize(
+    "hours, given, words",
+    [
+        (2, {}, ""),
+        (23, {}, ""),
+        (25, {}, "was taken 25 hours ago, and upgrade_backup_hours is 24"),
+        (25, {"upgrade_backup_hours": 48}, ""),
+        (None, {}, "no backup of this platform is known here"),
+        # made by other means, or not asked for
+        (None, {"upgrade_backup_hours": 0}, ""),
+        (25, {"backup_problems": ["object_store_engine: external has no backup yet"]}, ""),
+    ],
+)
+def test_an_upgrade_without_a_backup_of_its_own_wants_one_that_is_new(hours, given, words):
+    taken = {} if hours is None else {"upgrade_backup_taken": time.time() - hours * 3600}
+    found = value("upgrade_problems", upgrade_backup=False, postgresql_engine="package", **taken, **given)
+    assert len(found) == bool(words) and words in str(found)
+    assert not words or "playbooks/backup.yml" in found[0] and "upgrade_backup_hours to 0" in found[0]
+    # one that is gone on with has changed the schemas already, and with upgrade_backup there is one of a minute ago
+    assert not value("upgrade_asks_age", half_way("migrating"), upgrade_backup=False, **given)
+    assert not value("upgrade_asks_age", **given)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 Usage: backup.py COMMAND < REQUEST
 
 REQUEST is a JSON object, or nothing. Prints one JSON object: the result, or {"problem": TEXT} and exit code 1. `archive` and `fetch` are
-PostgreSQL's archive_command and restore_command, and take their words as arguments.
+PostgreSQL's archive_command and restore_command, and take their words as arguments. `variables DIRECTORY` prints what a backup says of the
+variables that made its platform: it needs no installation, and takes the key from the environment (MLOPS_BACKUP_KEY).
 
 In a cluster's pod the object is also the pod's termination message (MLOPS_BACKUP_ANSWER names the file), of which Kubernetes keeps 4 KiB.
 """
@@ -48,8 +49,10 @@ def main():
     from mlops_backup.settings import Settings
 
     command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command == "variables" and len(sys.argv) == 3:
+        return show_variables(sys.argv[2])
     if command not in {*COMMANDS, "archive", "fetch"}:
-        print(f"usage: backup.py {' | '.join(COMMANDS)}", file=sys.stderr)
+        print(f"usage: backup.py {' | '.join(COMMANDS)} | variables DIRECTORY", file=sys.stderr)
         return 2
     if command in ("archive", "fetch"):
         return server_command(command, sys.argv[2:])
@@ -91,6 +94,19 @@ def answer(result):
             # a text from its beginning, and of all else that there is more in the log
             result[long] = result[long][: ANSWER_BYTES // 4] if isinstance(result[long], str) else "in the log of the pod"
         Path(place).write_text(text, encoding="utf-8")
+
+
+def show_variables(directory):
+    """Print the variables of the backup in `directory`; return the exit code."""
+    from mlops_backup import state
+    from mlops_backup.problems import BackupError
+
+    try:
+        print(json.dumps(state.variables(directory, os.environ.get("MLOPS_BACKUP_KEY", "")), indent=2, sort_keys=True))
+    except (BackupError, OSError) as error:
+        print(f"backup.py variables: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def server_command(command, words):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 
-from ansible_collections.mlops.platform.plugins.module_utils.s3_history import history, newest
+from ansible_collections.mlops.platform.plugins.module_utils.s3_history import newest
 
 from mlops_backup import database
 from mlops_backup.catalog import Catalog
+from mlops_backup.objects_restore import listed
 
 # of each list in the report
 SHOWN = 1000
@@ -91,7 +92,7 @@ def audit(settings, request):
     # The rows first: what they name was in the bucket before.
     with database.session(settings, "mlflow") as cursor:
         rows, needed = named(cursor, target[1])
-    keys = {key for key, entries in history(*target).items() if newest(entries)}
+    keys = {key for key, entries in listed(target).items() if newest(entries)}
     without, unnamed = compare(rows, needed, keys)
     lost = []
     if request.get("backup"):

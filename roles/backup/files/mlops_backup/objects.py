@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 
+from ansible_collections.mlops.platform.plugins.module_utils.s3_connection import S3Error
 from ansible_collections.mlops.platform.plugins.module_utils.s3_ends import each
 from ansible_collections.mlops.platform.plugins.module_utils.s3_history import history
 from ansible_collections.mlops.platform.plugins.module_utils.s3_transfer import Transfer, read
@@ -36,7 +37,10 @@ class Copy:
 
     def run(self):
         """Copy everything. Raises BackupError when something could not be read or kept."""
-        found = history(*self.source)
+        try:
+            found = history(*self.source)
+        except S3Error as error:
+            raise self.away(error) from None
         entries = [entry for key in sorted(found) for entry in found[key]]
         records, problems = {}, []
         for entry, record, problem in each(self.one, entries, self.workers):
@@ -45,11 +49,23 @@ class Copy:
             else:
                 records[entry] = record
         if problems or len(records) != len(entries):
+            # one answer for all of them, where it is the server that is away
+            try:
+                self.source[0].call(f"reach bucket {self.source[1]}", "head_bucket", Bucket=self.source[1])
+            except S3Error as error:
+                raise self.away(error) from None
             raise BackupError(
                 f"{len(problems)} object version(s) cannot be copied, the first: {'; '.join(problems[:3])}. Earlier backups stay;"
                 " what was copied is not copied again"
             )
         return [records[entry] for entry in entries]
+
+    def away(self, error):
+        """Return the BackupError for a server that does not answer with what is needed."""
+        return BackupError(
+            f"the object store: {error}. Earlier backups stay, and what was copied is not copied again: run it again when make status says"
+            " that the object store runs"
+        )
 
     def one(self, entry):
         """Return the record of one version or delete marker, and see that its content is in the vault."""

@@ -6,6 +6,7 @@ The versions themselves are written by the code that copies buckets between serv
 from __future__ import annotations
 
 import threading
+import time
 
 from ansible_collections.mlops.platform.plugins.module_utils.s3_connection import S3Error
 from ansible_collections.mlops.platform.plugins.module_utils.s3_ends import each
@@ -15,11 +16,22 @@ from ansible_collections.mlops.platform.plugins.module_utils.s3_transfer import 
 from mlops_backup.objects import CONTEXT, digest
 from mlops_backup.problems import BackupError
 
+# seconds until what could not be read is read once more: a store that was away, or is on its way up, has lost nothing
+PATIENCE = 5
+
 
 def newer(catalog, name, target):
-    """Return how many versions the bucket `target` (connection, name) has, and the backup `name` has not. Raises S3Error, BackupError."""
+    """Return how many versions the bucket `target` (connection, name) has, and the backup `name` has not. Raises BackupError."""
     copied = {(record["key"], record["version"]) for record in catalog.objects(name)}
-    return sum((entry.key, entry.version) not in copied for entries in history(*target).values() for entry in entries)
+    return sum((entry.key, entry.version) not in copied for entries in listed(target).values() for entry in entries)
+
+
+def listed(target):
+    """Return all versions of the bucket `target` (connection, name), by key. Raises BackupError."""
+    try:
+        return history(*target)
+    except S3Error as error:
+        raise BackupError(f"the object store: {error}") from None
 
 
 class Body:
@@ -86,18 +98,41 @@ class Restore:
         self.counts = {"keys": len(self.wanted), "checked": 0, "checked_bytes": 0, "written": 0, "written_bytes": 0, "unreadable": 0}
 
     def run(self):
-        """Restore every key. Raises BackupError when one could not be."""
-        problems = [f"{key!r}: {problem}" for key, _done, problem in each(self.one, sorted(self.wanted), self.workers) if problem]
-        if problems:
-            raise BackupError(
-                f"{len(problems)} object(s) could not be restored, the first: {'; '.join(problems[:3])}. Run it again to go on"
-            )
+        """Restore every key. Raises BackupError when one could not be, and S3Error where the server does not answer any more."""
+        doubtful = self._each(self.one, sorted(self.wanted))
+        if doubtful:
+            self.reach()
+            time.sleep(PATIENCE)
+            self._each(lambda key: self.one(key, sure=True), doubtful)
         return self.counts
 
-    def one(self, key):
-        """Bring one key to what is wanted. Raises S3Error and Changed."""
+    def _each(self, work, keys):
+        """Do `work` for all `keys`; return those for which it says that it is not done. Raises BackupError when one could not be."""
+        doubtful, problems = [], []
+        for key, done, problem in each(work, keys, self.workers):
+            if problem:
+                problems.append(f"{key!r}: {problem}")
+            elif not done:
+                doubtful.append(key)
+        if problems:
+            self.reach()
+            raise BackupError(f"{len(problems)} object(s) could not be restored, the first: {'; '.join(problems[:3])}")
+        return sorted(doubtful)
+
+    def reach(self):
+        """See that the server answers. Raises S3Error."""
+        connection, bucket = self.target
+        connection.call(f"reach bucket {bucket}", "head_bucket", Bucket=bucket)
+
+    def one(self, key, sure=False):
+        """Bring one key to what is wanted; return whether it is. Raises S3Error and Changed.
+
+        What cannot be read would be removed for good, so nothing is done then unless it is `sure`, or the backup has all that is there.
+        """
         wanted, there = self.wanted[key], self.there.get(key, [])
         broken = [entry for entry in there if entry.size is not None and not self.readable(entry)]
+        if broken and not sure and not all(map(self.kept, there)):
+            return False
         if broken:
             # Names without content go. Nothing can be put between versions: where the backup has all the others too, the history is written
             # anew; where somebody has written since, that stays.
@@ -114,18 +149,25 @@ class Restore:
             count = 1 if self.cover and not self.alike(wanted[-1], there[-1]) else 0
         for entry in wanted[len(wanted) - count :]:
             self.write(entry)
+        return True
+
+    def kept(self, entry):
+        """Return whether the backup has a version of the server, or nothing is in it."""
+        record = self.records.get((entry.key, entry.version))
+        return entry.size is None or (record is not None and record["etag"] == entry.etag)
 
     def readable(self, entry):
         """Return whether the server still has the content, and the right one where the backup knows it."""
-        record = self.records.get((entry.key, entry.version))
-        try:
-            found = digest(self.target, entry)
-        except (S3Error, Changed):
-            return False
-        self.count(checked=1, checked_bytes=entry.size)
-        with self.lock:
-            self.found[entry.key, entry.version] = found
-        return record is None or record["etag"] != entry.etag or record["sha256"] == found
+        found = self.sha256(entry)
+        if found is None:
+            try:
+                found = digest(self.target, entry)
+            except (S3Error, Changed):
+                return False
+            self.count(checked=1, checked_bytes=entry.size)
+            with self.lock:
+                self.found[entry.key, entry.version] = found
+        return not self.kept(entry) or self.records[entry.key, entry.version]["sha256"] == found
 
     def proof(self, one, other):
         """Return whether `one` of the backup and `other` of the server hold the same, where their ETags do not tell."""
@@ -172,5 +214,5 @@ def run(catalog, name, target, workers):
         restore = Restore(catalog.vault, list(catalog.objects(name)), target, workers, cover)
         counts = restore.run()
     except S3Error as error:
-        raise BackupError(str(error)) from None
+        raise BackupError(f"the object store: {error}") from None
     return {**counts, "changed": counts["written"] > 0}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+from mlops_backup.cipher import Key
 from mlops_backup.problems import BackupError
+from mlops_backup.store import Directory
+from mlops_backup.vault import Vault
 
 # the backup's own key is never beside the backup, and the rest is of the destination, which who restores has to know anyway
 NEVER = "backup_"
@@ -40,3 +44,13 @@ def read_secrets(vault, name, manifest):
             " databases' accounts the secrets of this installation"
         )
     return json.loads(vault.read(f"backups/{name}/secrets.json", record=record))
+
+
+def variables(directory, key):
+    """Return the variables that made the platform of the backup in `directory`, of which state.json may be there alone.
+
+    `key` is the backup key, or empty. Raises BackupError and OSError.
+    """
+    place = Path(directory).absolute()
+    vault = Vault(Directory(place.parents[1]), Key(key) if key else None)
+    return json.loads(vault.read(f"backups/{place.name}/state.json"))["variables"]
