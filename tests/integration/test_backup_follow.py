@@ -177,6 +177,8 @@ def slot(server):
 def test_each_second_comes_back_although_who_follows_is_killed(pod, server):
     with pod.follower():
         write(server, "before")
+        # nothing is at the destination yet
+        assert pod.answer("flush")["flushed"]
         taken = pod.answer("backup")
         assert taken["engine"] == "base" and taken["encrypted"]
         write(server, "after")

@@ -15,6 +15,7 @@ from mlops_backup import database, wal
 from mlops_backup.database import SLOT
 from mlops_backup.lock import now
 from mlops_backup.problems import BackupError
+from mlops_backup.store import explain
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 # half of wal_sender_timeout's default (60 s) is when the server begins to ask whether we live
@@ -47,7 +48,8 @@ def _follow(settings):
     import psycopg2.extras
 
     login = settings.postgresql
-    settings.root().prepare()
+    # before the first backup nothing is there
+    settings.vault(settings.installation).store.prepare()
     try:
         with database.session(settings, application="mlops_backup: log") as cursor:
             begin = _slot(cursor)
@@ -65,6 +67,8 @@ def _follow(settings):
                 Follower(settings, cursor, connection.cursor()).run(begin)
     except psycopg2.Error as error:
         raise BackupError(f"PostgreSQL's log cannot be followed: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise BackupError(explain(error, settings.root())) from None
 
 
 def _sign(settings, *names):
@@ -134,7 +138,7 @@ class Follower:
         self.seen, self.switched = "", time.monotonic()
 
     def run(self, begin):
-        """Never return. Raises BackupError and psycopg2.Error."""
+        """Never return. Raises BackupError, OSError and psycopg2.Error."""
         if self.timeline > 1:
             # how a recovery finds its way from the timelines of before
             self.log.execute(f"TIMELINE_HISTORY {self.timeline}")
@@ -160,16 +164,13 @@ class Follower:
                     begin += SEGMENT_BYTES
 
     def _keep(self, pool, begin, content):
-        """Archive a segment, and tell the server only then. Raises BackupError."""
+        """Archive a segment, and tell the server only then. Raises BackupError and OSError."""
         work = pool.submit(wal.keep, self.vault, self.folder, named(self.timeline, begin), content)
         while not concurrent.futures.wait([work], STATUS_SECONDS).done:
             # a slow destination: the server ends a connection that says nothing
             self.log.send_feedback(force=True)
             _sign(self.settings, "lives")
-        try:
-            work.result()
-        except OSError as error:
-            raise BackupError(f"{self.vault.store.where}: {error}") from None
+        work.result()
         end = begin + SEGMENT_BYTES
         self.log.send_feedback(write_lsn=end, flush_lsn=end, apply_lsn=end, force=True)
 
