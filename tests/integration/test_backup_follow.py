@@ -210,6 +210,18 @@ def test_each_second_comes_back_although_who_follows_is_killed(pod, server):
     assert names == {"00000002.history.gz", "00000003.history.gz"}
 
 
+def test_a_server_that_is_stopped_does_not_wait_for_who_follows(pod, server):
+    with pod.follower() as process:
+        write(server, "before the stop")
+        # what pg_ctl says after a minute in which it does not end fails the test
+        server.stop("fast")
+        assert process.poll() is None
+        server.start()
+        wait_until("somebody to follow again", lambda: slot(server) == [("mlops_backup", True)], 60)
+        assert pod.answer("flush")["flushed"]
+    assert "before the stop" in runs(server)
+
+
 def test_a_server_that_runs_is_not_replaced(pod, server):
     with pytest.raises(AssertionError, match="PostgreSQL still runs: stop it first"):
         pod.answer("restore-databases")

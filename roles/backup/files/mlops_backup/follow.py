@@ -153,7 +153,7 @@ class Follower:
                 self._switch()
                 message = self.log.read_message()
                 if message is None:
-                    select.select([self.log], [], [], 1)
+                    self._wait()
                     continue
                 if message.data_start != begin + len(content):
                     raise BackupError(f"PostgreSQL sent {message.data_start:X} of its log instead of {begin + len(content):X}")
@@ -162,6 +162,16 @@ class Follower:
                     self._keep(pool, begin, bytes(content[:SEGMENT_BYTES]))
                     del content[:SEGMENT_BYTES]
                     begin += SEGMENT_BYTES
+
+    def _wait(self):
+        """Return when the server sends, or soon. Raises psycopg2.Error where it ends.
+
+        A server that is stopped ends its sessions first, and then waits until all of its log is confirmed, for as long as somebody follows.
+        We confirm whole segments alone. So the end of the session is the end of this, too: the slot keeps the rest.
+        """
+        session = self.cursor.connection
+        if session in select.select([self.log, session], [], [], 1)[0]:
+            database.one(self.cursor, "SELECT 1")
 
     def _keep(self, pool, begin, content):
         """Archive a segment, and tell the server only then. Raises BackupError and OSError."""
