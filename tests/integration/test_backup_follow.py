@@ -52,9 +52,10 @@ def bucket(platform):
 
 def end(process):
     """End what was started, and whoever started it as another user: as on a node that is lost, without a word."""
-    with contextlib.suppress(ProcessLookupError):
+    if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.wait()
+    process.stdout.close()
 
 
 class Pod:
