@@ -19,9 +19,9 @@ from lib import platform_proc as proc
 from lib.platform_run import ROOT, start
 from lib.platform_secrets import given_secrets
 
-# below the ports that the kernel gives to outgoing connections, far from the defaults. SeaweedFS takes each of its ports + 10000 too: odd
-# ones, as the kernel gives even ones to connections. MLOPS_TEST_PORTS: another thousand, for two sessions on one machine.
-PORTS = int(os.environ.get("MLOPS_TEST_PORTS", "26000"))
+# Below the ports that the kernel gives to whoever asks for any (32768 and above), as are those that SeaweedFS adds, 10000 higher;
+# far from the defaults. MLOPS_TEST_PORTS: another thousand, for two sessions on one machine.
+PORTS = int(os.environ.get("MLOPS_TEST_PORTS", "16000"))
 # whoever ends first removes its account
 USER = f"mlops-test-{PORTS}"
 OFFSETS = {

@@ -8,5 +8,5 @@ import sys
 
 import pytest_tier
 
-os.environ.setdefault("MLOPS_TEST_PORTS", "28000")
+os.environ.setdefault("MLOPS_TEST_PORTS", "17000")
 sys.exit(pytest_tier.main("tests/changes"))
