@@ -50,7 +50,7 @@ def mounted(spec):
 
 def test_the_settings_are_those_of_a_pod_and_hold_no_secret():
     found = settings(backup_key=KEY, password="a given one", **BUCKET)
-    assert (found["pod"], found["engine"], found["archive"]) == (True, "base", False)
+    assert (found["pod"], found["engine"], found["archive"]) == (True, "dump", False)
     assert found["installation"] == str(int("0f" * 8, 16))
     assert found["destination"] == {
         "kind": "s3",
@@ -111,7 +111,7 @@ def test_the_schedule_is_there_where_it_is_wanted(version, api):
 @pytest.mark.parametrize(
     "given, engine, follows",
     [
-        ({}, "base", False),
+        ({}, "dump", False),
         ({"mlops_backup": True}, "base", True),
         ({"mlops_backup": True, "backup_engine": "dump"}, "dump", False),
         ({"mlops_backup": True, "postgresql_engine": "cloudnative_pg"}, "dump", False),
