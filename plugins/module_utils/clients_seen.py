@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The mlops.platform maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which versions of MLflow's client a host's server has answered: what its processes note (roles/mlflow/files/mlflow_clients.py).
+"""Which versions of MLflow's client a server has answered: what its processes note (roles/mlflow/files/mlflow_clients.py), in files or logs.
 
 It needs nothing but Python, as the doctor asks it on hosts that have nothing else. The files are the services' own, and root reads them:
 so nothing is waited for, followed or taken that is no version with a time.
@@ -18,6 +18,8 @@ import time
 # a process notes a hundred versions
 MOST_BYTES = 65536
 VERSION = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6}){1,3}[0-9A-Za-z.+-]{0,24}")
+# a pod's line of its log; longer ones are none
+LINE = re.compile(rf"mlops-client (?P<version>{VERSION.pattern}) (?P<when>[0-9]{{9,11}})")
 # a clock that was set back leaves times to come: those of a day are taken for now
 DAY = 86400
 
@@ -38,20 +40,26 @@ def noted(text, now):
         found = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    if not isinstance(found, dict):
-        return {}
-    return {
-        version: int(min(when, now))
-        for version, when in found.items()
-        if VERSION.fullmatch(version) and isinstance(when, (int, float)) and not isinstance(when, bool) and 0 < when < now + DAY
-    }
+    return believed(found.items(), now) if isinstance(found, dict) else {}
+
+
+def believed(pairs, now):
+    """Return {version: seconds since 1970} of pairs; the latest of each counts, and what cannot be that is left out."""
+    merged = {}
+    for version, when in pairs:
+        if VERSION.fullmatch(version) and isinstance(when, (int, float)) and not isinstance(when, bool) and 0 < when < now + DAY:
+            merged[version] = max(int(min(when, now)), merged.get(version, 0))
+    return merged
+
+
+def in_log(text, now):
+    """Return {version: seconds since 1970} of a pod's log."""
+    lines = (LINE.fullmatch(line) for line in text.splitlines())
+    return believed(((found["version"], int(found["when"])) for found in lines if found), now)
 
 
 def read(data_dir, now=None):
     """Return {version: when it was last answered} of all processes, of those too that are no more."""
     now = time.time() if now is None else now
-    merged = {}
-    for path in sorted(glob.glob(os.path.join(glob.escape(data_dir), "mlflow", "mlflow-*", "clients.json"))):
-        for version, when in noted(content(path), now).items():
-            merged[version] = max(when, merged.get(version, 0))
-    return merged
+    paths = sorted(glob.glob(os.path.join(glob.escape(data_dir), "mlflow", "mlflow-*", "clients.json")))
+    return believed((pair for path in paths for pair in noted(content(path), now).items()), now)

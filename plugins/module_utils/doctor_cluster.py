@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The mlops.platform maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The layers of a platform in a cluster: nodes, workloads, pods, volumes, certificates; judged over what its API says."""
+"""What the API of a cluster says of a platform: nodes, workloads, pods, volumes, certificates, secrets and backups, and what is wrong there."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import time
 from ansible_collections.mlops.platform.plugins.module_utils import cluster_trouble, doctor_cluster_backup, doctor_tls
 from ansible_collections.mlops.platform.plugins.module_utils.cluster import ClusterError
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_api import namespaced
-from ansible_collections.mlops.platform.plugins.module_utils.doctor import UP, Check, NotApplicable, NotChecked, error, warning
-from ansible_collections.mlops.platform.plugins.module_utils.doctor_clients import client_pins
+from ansible_collections.mlops.platform.plugins.module_utils.doctor import UP, NotApplicable, NotChecked, error, warning
 
 OURS = "app.kubernetes.io/part-of=mlops"
 # what the API is asked for: path, and whether only objects of the platform are wanted
@@ -23,6 +22,7 @@ LISTS = {
     "jobs": ("batch", "v1", True),
     "secrets": ("", "v1", True),
     "configmaps": ("", "v1", True),
+    "services": ("", "v1", True),
 }
 PRESSURE = ("MemoryPressure", "DiskPressure", "PIDPressure")
 
@@ -160,6 +160,17 @@ def backups(plan, facts):
     yield from doctor_cluster_backup.judge(plan, said, facts["now"])
 
 
+def secrets(plan, facts):
+    """The platform's secrets are there, and hold something."""
+    items(facts, "secrets")
+    for name in plan["secrets"]:
+        if name not in plan["held"]:
+            yield error("secret-missing", f"no Secret of the platform has {name}", f"{UP} makes it anew; restore it: make restore", subject=name)
+        elif not plan["held"][name]:
+            where = f"{plan['namespace']}/{plan['held_in'].get(name, '')}"
+            yield error("secret-empty", f"{name} of the Secret {where} is empty", f"delete the key, then {UP}", subject=name)
+
+
 def elsewhere(reason):
     """Return a check of a layer that a cluster's API does not show."""
 
@@ -167,32 +178,3 @@ def elsewhere(reason):
         raise NotApplicable(reason)
 
     return judge
-
-
-CHECKS = [
-    Check("cluster", "cluster", reachable),
-    Check("nodes", "cluster", nodes),
-    Check("workloads", "workloads", workloads, "cluster"),
-    Check("pods", "workloads", pods, "cluster"),
-    Check("volumes", "storage", volumes, "cluster"),
-    Check("certificates", "tls", certificates, "cluster"),
-    Check("host", "host", elsewhere("the nodes are hosts of the cluster: their disks, clocks and firewalls are its owner's"), "cluster"),
-    Check("network", "network", elsewhere("names and load balancers are looked at by site.yml, which waits for them"), "cluster"),
-    Check("database", "database", elsewhere("the doctor opens no way into the cluster: make verify uses each account"), "cluster"),
-    Check("client-pins", "mlflow", client_pins, "cluster"),
-    Check("mlflow", "mlflow", elsewhere("the doctor opens no way into the cluster: make verify uses MLflow as a user does"), "cluster"),
-    Check("backup", "backup", backups, "cluster"),
-]
-CAUSES = {
-    "workload-not-ready": [
-        "pod-image",
-        "pod-configuration",
-        "pod-failing",
-        "pod-pending",
-        "volume-unbound",
-        "node-not-ready",
-        "cluster-unreachable",
-    ],
-    "pod-pending": ["volume-unbound", "node-not-ready", "node-pressure"],
-    "pod-failing": ["node-pressure", "pod-out-of-memory"],
-}

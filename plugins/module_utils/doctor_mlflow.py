@@ -15,10 +15,11 @@ from ansible_collections.mlops.platform.plugins.module_utils.doctor import UP, C
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_clients import client_pins, of_version
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_clients_seen import clients_seen
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_look import get, output, read
-from ansible_collections.mlops.platform.plugins.module_utils.doctor_postgresql import secret
+from ansible_collections.mlops.platform.plugins.module_utils.doctor_place import in_cluster, log_place, secret, secret_place, settings_place
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_tls import REACHED
 
 READS = "/api/2.0/mlflow/experiments/search?max_results=1"
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts?path=mlops-platform-doctor"
 # What everybody tries first. MLflow itself refuses its administrator the first of them from 3.17 on: then it is mlflow-admin-refused.
 DEFAULTS = ("password1234", "password", "changeme1234")
 # exit codes of mlflow_schema.py
@@ -47,6 +48,15 @@ def answered(answer):
     return found if release(found) else None
 
 
+def through(up, login, *where, **how):
+    """Return what MLflow says to nobody, to well-known passwords, and of its artifacts; `where` and `how` are get()'s. None if not `up`."""
+    return {
+        "nobody": get(*where, READS, None, **how) if up else None,
+        "defaults": [one for one in DEFAULTS if up and get(*where, READS, (login[0], one), **how)["status"] == 200],
+        "artifacts": get(*where, ARTIFACTS, login, timeout=20, **how) if up else None,
+    }
+
+
 def look(plan):
     """Return the facts of this layer."""
     login = (plan["mlflow"]["username"], secret(plan, "mlflow_admin_password"))
@@ -65,15 +75,7 @@ def look(plan):
         "password": login[1],
         "ping": get("127.0.0.1", plan["internal_port"], "/ping"),
     }
-    facts["nobody"] = get(host, plan["https_port"], READS, None, first, tls=True) if up else None
-    facts["defaults"] = [
-        one for one in DEFAULTS if up and get(host, plan["https_port"], READS, (login[0], one), first, tls=True)["status"] == 200
-    ]
-    facts["artifacts"] = (
-        get(host, plan["https_port"], "/api/2.0/mlflow-artifacts/artifacts?path=mlops-platform-doctor", login, first, tls=True, timeout=20)
-        if up
-        else None
-    )
+    facts.update(through(up, login, host, plan["https_port"], host_header=first, tls=True))
     facts["version"] = get("127.0.0.1", plan["mlflow"]["ports"][0], "/version", login)
     facts["server"] = answered(facts["version"]) or (mlflow_installed.installed(plan["data_dir"]) or {}).get("version")
     facts["now"] = time.time()
@@ -82,27 +84,20 @@ def look(plan):
     return facts
 
 
-def log_of(plan, port):
-    """Return where a process's log is."""
-    return f"journalctl -u mlops-mlflow-{port}" if plan["service_manager"] == "systemd" else f"{plan['data_dir']}/log/mlflow-{port}.log"
-
-
 def processes(plan, facts):
     """Each process answers a call that reads the database."""
-    for port, answer in facts["processes"].items():
-        name, status = f"mlflow-{port}", answer["status"]
+    for place, answer in facts["processes"].items():
+        name, status = place if in_cluster(plan) else f"mlflow-{place}", answer["status"]
+        where = f"in the pod {name}" if in_cluster(plan) else f"on port {place}"
         if status is None:
+            where += "" if in_cluster(plan) else " (mlflow_port)"
             yield error(
-                "mlflow-unreachable",
-                f"MLflow does not answer on port {port} (mlflow_port)",
-                f"{UP}; {log_of(plan, port)} says why",
-                answer["said"],
-                name,
+                "mlflow-unreachable", f"MLflow does not answer {where}", f"{UP}; {log_place(plan, name)} says why", answer["said"], name
             )
         elif status == 401:
             yield error(
                 "mlflow-admin-refused",
-                f"MLflow refuses {plan['mlflow']['username']} with the password in secrets/mlflow_admin_password",
+                f"MLflow refuses {plan['mlflow']['username']} with the password in {secret_place(plan, 'mlflow_admin_password')}",
                 f"{UP} ARGS='-e @FILE' with mlflow_admin_password: the password that MLflow has now; a lost one: docs/troubleshooting.md",
                 answer["said"],
                 name,
@@ -110,14 +105,14 @@ def processes(plan, facts):
         elif status == 503 or "TEMPORARILY_UNAVAILABLE" in answer["body"]:
             yield error(
                 "mlflow-no-database",
-                f"MLflow on port {port} does not reach its database",
+                f"MLflow {where} does not reach its database",
                 "mend PostgreSQL; MLflow recovers by itself",
                 answer["said"],
                 name,
             )
         elif status != 200:
             yield error(
-                "mlflow-failing", f"MLflow on port {port} answers {status}", f"{log_of(plan, port)} has the exception", answer["said"], name
+                "mlflow-failing", f"MLflow {where} answers {status}", f"{log_place(plan, name)} has the exception", answer["said"], name
             )
 
 
@@ -168,12 +163,12 @@ def drained(plan, facts):
 def logins(plan, facts):
     """A login is needed, and not a well-known one."""
     if facts["nobody"] is None:
-        raise NotChecked("the entry point does not answer")
+        raise NotChecked("MLflow does not answer" if in_cluster(plan) else "the entry point does not answer")
     if facts["nobody"]["status"] == 200:
         yield error(
             "mlflow-open",
             "MLflow answers without a login",
-            f"{UP} gives the processes basic authentication back (etc/mlflow.env, etc/mlflow-auth.ini)",
+            f"{UP} gives the processes basic authentication back (MLFLOW_AUTH_CONFIG_PATH in {settings_place(plan)})",
             facts["nobody"]["said"],
         )
         return
@@ -190,6 +185,8 @@ def schemas(plan, facts):
     code, said = facts["schema"]
     if code == 0:
         return
+    if code is None and in_cluster(plan):
+        raise NotChecked(said)
     if code == UNREACHABLE:
         raise NotChecked(f"PostgreSQL does not tell: {said}")
     lines = [line for line in said.splitlines() if line] or ["no answer"]
@@ -207,18 +204,18 @@ def schemas(plan, facts):
     yield error(ident, f"MLflow's schema is not the one of the installed version: {lines[0].split(';')[0]}", remedy, " ".join(lines))
 
 
-def artifacts(_plan, facts):
+def artifacts(plan, facts):
     """MLflow reaches its artifacts."""
     answer = facts["artifacts"]
     if answer is None:
-        raise NotChecked("the entry point does not answer")
+        raise NotChecked("MLflow does not answer" if in_cluster(plan) else "the entry point does not answer")
     if answer["status"] in (401, 403, 502, 503):
         raise NotChecked(f"MLflow does not let the doctor ask: {answer['status']}")
     if answer["status"] != 200:
         yield error(
             "artifact-store-failing",
             f"MLflow cannot list its artifacts: {answer['status'] or 'no answer'}",
-            f"mend the object store (above), or the keys in etc/mlflow.env: {UP}",
+            f"mend the object store (above), or the keys in {settings_place(plan)}: {UP}",
             answer["said"],
         )
 

@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-import os
-
-from ansible_collections.mlops.platform.plugins.module_utils.doctor import UP, Check, NotChecked, error, warning
-from ansible_collections.mlops.platform.plugins.module_utils.doctor_look import connect, read, words
+from ansible_collections.mlops.platform.plugins.module_utils.doctor import UP, Check, NotApplicable, NotChecked, error, warning
+from ansible_collections.mlops.platform.plugins.module_utils.doctor_look import connect, words
+from ansible_collections.mlops.platform.plugins.module_utils.doctor_place import in_cluster, log_place, secret, secret_place
 
 try:
     import psycopg2
@@ -37,22 +36,20 @@ QUERIES = {
 }
 
 
-def secret(plan, name):
-    """Return a secret of the installation, "" where it cannot be read."""
-    return (read(os.path.join(plan["data_dir"], "secrets", name)) or "").rstrip("\n")
-
-
 def session(plan, user, password, database):
     """Return an autocommit connection that only reads. Raises psycopg2.Error."""
+    server = plan["postgresql"]
+    more = {name: server[name] for name in ("sslmode", "sslrootcert") if server.get(name)}
     connection = psycopg2.connect(
-        host="127.0.0.1",
-        port=plan["postgresql"]["port"],
+        host=server.get("host", "127.0.0.1"),
+        port=server["port"],
         user=user,
         password=password,
         dbname=database,
         connect_timeout=5,
         application_name="mlops doctor",
         options="-c statement_timeout=5000 -c default_transaction_read_only=on",
+        **more,
     )
     connection.autocommit = True
     return connection
@@ -85,14 +82,17 @@ def login(plan, user, password, database, queries):
 
 def look(plan):
     """Return the facts of this layer."""
-    reached, said = connect("127.0.0.1", plan["postgresql"]["port"])
+    server = plan["postgresql"]
+    reached, said = connect(server.get("host", "127.0.0.1"), server["port"])
     facts = {"reached": reached, "said": said, "driver": psycopg2 is not None, "logins": {}, "server": None, "public_schema": {}}
     if not reached or psycopg2 is None:
         return facts
-    superuser = plan["postgresql"]["superuser"]
-    facts["server"], said = login(plan, superuser, secret(plan, "postgresql_superuser_password"), "postgres", QUERIES)
-    facts["logins"][superuser] = {"database": "postgres", "said": said}
-    for account, databases in plan["postgresql"]["accounts"].items():
+    superuser, database = server["superuser"], server.get("database", "postgres")
+    # the owner of a server outside may have given the accounts alone
+    if superuser:
+        facts["server"], said = login(plan, superuser, secret(plan, superuser_secret(plan)), database, QUERIES)
+        facts["logins"][superuser] = {"database": database, "said": said}
+    for account, databases in server["accounts"].items():
         for database in databases:
             query = {"create": "SELECT has_schema_privilege('public', 'public', 'CREATE')"}
             answer, said = login(plan, account, secret(plan, f"postgresql_{account}_password"), database, query)
@@ -101,6 +101,11 @@ def look(plan):
             if answer and isinstance(answer["create"], list):
                 facts["public_schema"][database] = answer["create"][0][0]
     return facts
+
+
+def superuser_secret(plan):
+    """Return the name of the secret with which the platform makes accounts: it may be less than a superuser's."""
+    return plan["postgresql"].get("superuser_secret", "postgresql_superuser_password")
 
 
 def answers(facts):
@@ -121,10 +126,11 @@ def rows(facts, name):
 def reachable(plan, facts):
     """It answers at its port."""
     if not facts["reached"]:
+        where = f"the Service {plan['postgresql']['service']}" if in_cluster(plan) else f"127.0.0.1:{plan['postgresql']['port']} (postgresql_port)"
         yield error(
             "postgresql-unreachable",
-            f"PostgreSQL does not answer at 127.0.0.1:{plan['postgresql']['port']} (postgresql_port)",
-            f"{UP}; {plan['data_dir']}/log/postgresql.log (or journalctl -u mlops-postgresql) says why it does not run",
+            f"PostgreSQL does not answer at {where}",
+            f"{UP}; {log_place(plan, 'postgresql')} says why it does not run",
             said=facts["said"],
         )
     elif not facts["driver"]:
@@ -139,7 +145,7 @@ def accounts(plan, facts):
         said = found["said"]
         if not said:
             continue
-        name = "superuser" if account == plan["postgresql"]["superuser"] else account
+        name = superuser_secret(plan) if account == plan["postgresql"]["superuser"] else f"postgresql_{account}_password"
         if "too many clients" in said or "remaining connection slots" in said:
             yield error(
                 "postgresql-connections",
@@ -150,9 +156,9 @@ def accounts(plan, facts):
         elif "password authentication failed" in said or "no password supplied" in said:
             yield error(
                 "postgresql-password",
-                f"PostgreSQL refuses {account} with the password in secrets/postgresql_{name}_password",
-                f"{UP} gives accounts the password of the file; for {plan['postgresql']['superuser']} restore the file, or give the"
-                " password as postgresql_superuser_password",
+                f"PostgreSQL refuses {account} with the password in {secret_place(plan, name)}",
+                f"{UP} gives accounts the password that is there; for {plan['postgresql']['superuser']} restore it, or give the"
+                f" password as {superuser_secret(plan)}",
                 said=said,
                 subject=account,
             )
@@ -205,6 +211,8 @@ def settings_safe(_plan, facts):
 
 def closed(plan, facts):
     """Nobody else is a superuser, gets in without a password, or into others' databases."""
+    if not plan["postgresql"].get("ours", True):
+        raise NotApplicable("roles and databases of others may be on this server: they are its owner's")
     for role, _login in rows(facts, "superusers"):
         if role != plan["postgresql"]["superuser"]:
             yield error(

@@ -8,7 +8,7 @@ import os
 
 from ansible_collections.mlops.platform.plugins.module_utils.doctor import UP, Check, NotApplicable, NotChecked, error, warning
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_look import environment, read, words
-from ansible_collections.mlops.platform.plugins.module_utils.doctor_postgresql import secret
+from ansible_collections.mlops.platform.plugins.module_utils.doctor_place import in_cluster, log_place, secret, secret_place, settings_place
 
 try:
     import boto3
@@ -28,9 +28,9 @@ def client(plan, env, keys, **config):
     given = {} if keys is None else {"aws_access_key_id": keys[0], "aws_secret_access_key": keys[1]}
     return boto3.client(
         "s3",
-        endpoint_url=plan["object_store"]["url"],
+        endpoint_url=plan["object_store"].get("through") or plan["object_store"]["url"],
         region_name=plan["object_store"]["region"],
-        verify=env.get("AWS_CA_BUNDLE") or None,
+        verify=plan["object_store"].get("ca") or env.get("AWS_CA_BUNDLE") or None,
         config=Config(
             s3={"addressing_style": config.get("style") or "path"},
             request_checksum_calculation=config.get("checksum") or "when_required",
@@ -68,10 +68,14 @@ def probe(s3, bucket):
 
 def look(plan):
     """Return the facts of this layer."""
+    return ask(plan, environment(read(os.path.join(plan["data_dir"], "etc", "mlflow.env"))))
+
+
+def ask(plan, env):
+    """Return the facts of this layer; `env` is MLflow's environment."""
     if boto3 is None:
         raise NotChecked("this Python has no boto3: the platform's tools are missing")
     bucket = plan["object_store"]["bucket"]
-    env = environment(read(os.path.join(plan["data_dir"], "etc", "mlflow.env")))
     own = (
         env.get("AWS_ACCESS_KEY_ID") or secret(plan, "object_store_mlflow_access_key"),
         env.get("AWS_SECRET_ACCESS_KEY") or secret(plan, "object_store_mlflow_secret_key"),
@@ -134,11 +138,8 @@ def identity(plan, facts):
     store = plan["object_store"]
     code, said = facts["listed"]
     if code in NO_ANSWER:
-        own = (
-            f"; {plan['data_dir']}/log/seaweedfs.log (or journalctl -u mlops-seaweedfs) says why it does not run"
-            if store["engine"] == "seaweedfs"
-            else ""
-        )
+        service = "object-store" if in_cluster(plan) else "seaweedfs"
+        own = f"; {log_place(plan, service)} says why it does not run" if store["engine"] != "external" else ""
         yield error(
             "s3-unreachable",
             f"the object store does not answer at {store['url']}",
@@ -157,7 +158,7 @@ def identity(plan, facts):
         yield error(
             "s3-identity-refused",
             f"the object store refuses MLflow's identity in the bucket {store['bucket']}",
-            f"{UP} gives both the keys in secrets/object_store_mlflow_*; for an external server correct object_store_mlflow_secret_key",
+            f"{UP} gives both the keys in {secret_place(plan, 'object_store_mlflow_*')}; for an external server correct object_store_mlflow_secret_key",
             said,
         )
     elif code:
@@ -176,12 +177,12 @@ def identity(plan, facts):
         )
 
 
-def settings(_plan, facts):
+def settings(plan, facts):
     """boto3's checksums and addresses are those that every S3 server takes."""
     answered(facts)
     env = facts["environment"]
     if not env:
-        raise NotChecked("etc/mlflow.env cannot be read")
+        raise NotChecked(f"{settings_place(plan)} cannot be read")
     # where the plain way fails too, it is not for these
     fails = facts.get("probe_as_set", ("", "", ""))[0] and not facts["probe"][0]
     make, said = (error, facts["probe_as_set"][2]) if fails else (warning, "")
@@ -214,7 +215,7 @@ def bucket_settings(plan, facts):
         yield error(
             "s3-admin-refused",
             "the object store refuses its administrator",
-            f"{UP} gives it the keys in secrets/object_store_admin_*; else correct those of the variables",
+            f"{UP} gives it the keys in {secret_place(plan, 'object_store_admin_*')}; else correct those of the variables",
             said,
         )
         return

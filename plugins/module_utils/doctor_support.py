@@ -11,7 +11,7 @@ import platform
 import stat
 import time
 
-from ansible_collections.mlops.platform.plugins.module_utils import doctor_files, doctor_postgresql, doctor_services, host_checks
+from ansible_collections.mlops.platform.plugins.module_utils import doctor_files, doctor_place, doctor_postgresql, doctor_services, host_checks
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_look import output, read
 
 # the listing of a directory with a million objects is no help
@@ -66,7 +66,7 @@ def settings(plan):
     query = {"settings": "SELECT name, setting, source FROM pg_settings WHERE source <> 'default' ORDER BY 1"}
     if doctor_postgresql.psycopg2 is None:
         return "this Python has no psycopg2\n"
-    password = doctor_postgresql.secret(plan, "postgresql_superuser_password")
+    password = doctor_place.secret(plan, "postgresql_superuser_password")
     answer, said = doctor_postgresql.login(plan, plan["postgresql"]["superuser"], password, "postgres", query)
     if answer is None or isinstance(answer["settings"], str):
         return f"{said or answer['settings']}\n"

@@ -35,7 +35,7 @@ class Asked:
 
     def __init__(self, path):
         self.time, self.status, self.path, self.seen = float(NOW), 200, path, []
-        self.clients = mlflow_clients.Clients(self, path, lambda: self.time)
+        self.clients = mlflow_clients.Clients(self, mlflow_clients.File(path), lambda: self.time)
 
     async def __call__(self, scope, receive, send):
         self.seen.append(scope)

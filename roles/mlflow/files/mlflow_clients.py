@@ -1,6 +1,7 @@
 """MLflow's application for uvicorn, with a note of which versions of MLflow's client it answers.
 
-    uvicorn --app-dir DIRECTORY --factory mlflow_clients:create_app      in the directory that shall have clients.json
+    uvicorn --app-dir DIRECTORY --factory mlflow_clients:create_app          in the directory that shall have clients.json
+    uvicorn --app-dir DIRECTORY --factory mlflow_clients:create_app_in_pod   a pod has no such directory: its log has them
 
 Nothing else knows them: MLflow keeps no list, its access log has no User-Agent, and the one of an entry point is as long as the traffic,
 so that a busy client would soon push a rare one out. Here it is {version: when it was last answered} and nothing else of a request: no
@@ -12,12 +13,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import time
 from pathlib import Path
 
 NOTES = "clients.json"
 # Seconds in which a version is noted once: the file is written that seldom, and all other requests pass as they come.
 EVERY = 600
+# The same for a log, which grows with each of them and is kept for a while only.
+EVERY_IN_LOG = 3600
 # versions in the file: who logs in can say any, and the oldest makes room
 MOST = 100
 AGENT = re.compile(rb"(?:^|\s)mlflow-python-client/(\d{1,4}(?:\.\d{1,6}){1,3}[0-9A-Za-z.+-]{0,24})(?:\s|$)")
@@ -46,12 +50,40 @@ def write(path: Path, notes: dict[str, float]) -> None:
     os.replace(beside, path)  # noqa: PTH105 - on the way of a request
 
 
+class File:
+    """Notes in a file."""
+
+    every = EVERY
+
+    def __init__(self, path: Path):
+        """Note in the file `path`."""
+        self.path = path
+
+    def add(self, version: str, moment: float) -> None:
+        """Note a version. Raises OSError."""
+        # the file is what counts, so that one that was deleted stays forgotten
+        notes = {**read(self.path), version: int(moment)}
+        write(self.path, dict(sorted(notes.items(), key=lambda one: one[1])[-MOST:]))
+
+
+class Log:
+    """Notes in the process's own log: plugins/module_utils/clients_seen.py reads the lines."""
+
+    every = EVERY_IN_LOG
+
+    def add(self, version: str, moment: float) -> None:
+        """Note a version. Raises OSError."""
+        # one write, so that no other thread's line gets into it
+        sys.stdout.write(f"mlops-client {version} {int(moment)}\n")
+        sys.stdout.flush()
+
+
 class Clients:
     """An ASGI application around another one."""
 
-    def __init__(self, application, path: Path, clock=time.time):
-        """Note in the file `path` who is answered by `application`."""
-        self.application, self.path, self.clock = application, path, clock
+    def __init__(self, application, notes: File | Log, clock=time.time):
+        """Note in `notes` who is answered by `application`."""
+        self.application, self.notes, self.clock = application, notes, clock
         self.noted: dict[bytes, float] = {}
 
     async def __call__(self, scope, receive, send):
@@ -79,7 +111,7 @@ class Clients:
         for name, value in scope["headers"]:
             if name == b"user-agent":
                 match = AGENT.search(value[:200])
-                if match and self.clock() - self.noted.get(match[1], 0) >= EVERY:
+                if match and self.clock() - self.noted.get(match[1], 0) >= self.notes.every:
                     return match[1]
         return None
 
@@ -90,16 +122,24 @@ class Clients:
         if len(self.noted) > MOST:
             del self.noted[min(self.noted, key=self.noted.get)]
         try:
-            # the file is what counts, so that one that was deleted stays forgotten
-            notes = {**read(self.path), version.decode(): int(moment)}
-            write(self.path, dict(sorted(notes.items(), key=lambda one: one[1])[-MOST:]))
+            self.notes.add(version.decode(), moment)
         except OSError:
             return
 
 
-def create_app():
-    """Return MLflow's application, noting its clients in the directory that the process was started in."""
+def around(notes: File | Log) -> Clients:
+    """Return MLflow's application, noting its clients in `notes`."""
     # what `mlflow server --app-name basic-auth` starts
     from mlflow.server.auth import create_app as create
 
-    return Clients(create(), Path.cwd() / NOTES)
+    return Clients(create(), notes)
+
+
+def create_app():
+    """Return MLflow's application, noting its clients in the directory that the process was started in."""
+    return around(File(Path.cwd() / NOTES))
+
+
+def create_app_in_pod():
+    """Return MLflow's application, noting its clients in its log."""
+    return around(Log())
