@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The mlops.platform maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which versions of MLflow's client a server has answered: what its processes note (roles/mlflow/files/mlflow_clients.py), in files or logs.
+"""Which versions of MLflow's client a server has answered: what its processes note (roles/mlflow/files/mlflow_clients.py).
 
 It needs nothing but Python, as the doctor asks it on hosts that have nothing else. The files are the services' own, and root reads them:
 so nothing is waited for, followed or taken that is no version with a time.

@@ -1,6 +1,9 @@
 # Copyright: (c) 2026, The mlops.platform maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which versions of MLflow's client the pods of a cluster have answered: what their logs say. A pod that is no more has taken its log along."""
+"""Which versions of MLflow's client the pods of a cluster have answered: what their logs say.
+
+A pod that is no more has taken its log along.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, The mlops.platform maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the API of a cluster says of a platform: nodes, workloads, pods, volumes, certificates, secrets and backups, and what is wrong there."""
+"""What a cluster's API says of a platform: nodes, workloads, pods, volumes, certificates, secrets, backups; and what is wrong there."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import time
 
 from ansible_collections.mlops.platform.plugins.module_utils import cluster_trouble, doctor_cluster_backup, doctor_tls
@@ -24,11 +25,15 @@ LISTS = {
     "configmaps": ("", "v1", True),
     "services": ("", "v1", True),
 }
+FORBIDDEN = 403
 PRESSURE = ("MemoryPressure", "DiskPressure", "PIDPressure")
 
 
-def look(cluster, namespace):
-    """Return {list: (items, "") or (None, why it could not be read)}, and `unreachable`: the words of a server that does not answer."""
+def look(cluster, namespace, secrets=()):
+    """Return {list: (items, "") or (None, why it could not be read)}, and `unreachable`: the words of a server that does not answer.
+
+    An account that may not list Secrets may read those that it knows: `secrets` are their names.
+    """
     facts = {"unreachable": "", "remedy": "", "now": time.time()}
     paths = {name: (namespaced(namespace, name, group=group, version=version), ours) for name, (group, version, ours) in LISTS.items()}
     for name, (path, ours) in {"nodes": ("/api/v1/nodes", False), **paths}.items():
@@ -39,7 +44,19 @@ def look(cluster, namespace):
             if not problem.status:
                 facts.update(unreachable=problem.what, remedy=problem.remedy)
                 break
+            if name == "secrets" and problem.status == FORBIDDEN:
+                facts[name] = of_names(cluster, namespace, secrets, problem.what)
     return facts
+
+
+def of_names(cluster, namespace, names, why):
+    """Return the Secrets of these names as a list's (items, ""), or (None, `why`) where none can be read."""
+    found = []
+    for name in names:
+        with contextlib.suppress(ClusterError):
+            entry = cluster.find(f"read the Secret {name}", namespaced(namespace, "secrets", name))
+            found += [entry] if entry else []
+    return (found, "") if found else (None, why)
 
 
 def items(facts, name):
@@ -165,7 +182,8 @@ def secrets(plan, facts):
     items(facts, "secrets")
     for name in plan["secrets"]:
         if name not in plan["held"]:
-            yield error("secret-missing", f"no Secret of the platform has {name}", f"{UP} makes it anew; restore it: make restore", subject=name)
+            remedy = f"restore it (make restore), or let {UP} make another one"
+            yield error("secret-missing", f"no Secret of the platform has {name}", remedy, subject=name)
         elif not plan["held"][name]:
             where = f"{plan['namespace']}/{plan['held_in'].get(name, '')}"
             yield error("secret-empty", f"{name} of the Secret {where} is empty", f"delete the key, then {UP}", subject=name)

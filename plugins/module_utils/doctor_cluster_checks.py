@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 from ansible_collections.mlops.platform.plugins.module_utils import (
+    doctor_clients_seen,
     doctor_cluster,
     doctor_cluster_mlflow,
-    doctor_clients_seen,
     doctor_mlflow,
     doctor_postgresql,
     doctor_storage,
@@ -35,9 +35,7 @@ CHECKS = [
     Check("volumes", "storage", doctor_cluster.volumes, "cluster"),
     Check("secrets", "cluster", doctor_cluster.secrets),
     Check("certificates", "tls", doctor_cluster.certificates, "cluster"),
-    Check(
-        "host", "host", doctor_cluster.elsewhere("the nodes are hosts of the cluster: their disks, clocks and firewalls are its owner's"), "cluster"
-    ),
+    Check("host", "host", doctor_cluster.elsewhere("the nodes' disks, clocks and firewalls are the cluster owner's"), "cluster"),
     *doctor_postgresql.CHECKS,
     *doctor_storage.CHECKS,
     Check("mlflow-processes", "mlflow", doctor_mlflow.processes),

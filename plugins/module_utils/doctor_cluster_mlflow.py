@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 
-from ansible_collections.mlops.platform.plugins.module_utils import cluster_clients, cluster_exec, doctor_cluster
+from ansible_collections.mlops.platform.plugins.module_utils import cluster_clients, doctor_cluster
 from ansible_collections.mlops.platform.plugins.module_utils.cluster import ClusterError
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_forward_target import is_ready
 from ansible_collections.mlops.platform.plugins.module_utils.doctor import UP, NotApplicable, NotChecked, error
@@ -53,13 +53,13 @@ def look(behind, plan):
 
 
 def schema(behind, plan, pods):
-    """Return (exit code, words) of the program that holds both schemas against the image's MLflow; the code is None where it was not run."""
+    """Return (exit code, words) of the program that holds both schemas against MLflow; the code is None where it was not run."""
     ready = [pod["metadata"]["name"] for pod in pods if is_ready(pod)]
     if not ready:
         return None, "no pod of MLflow is ready"
     try:
         argv = ["python", f"{plan['mlflow']['programs']}/mlflow_schema.py", "check"]
-        code, _said, words = cluster_exec.run(behind.connection(), plan["namespace"], ready[0], CONTAINER, argv)
+        code, _said, words = behind.run(plan, ready[0], CONTAINER, argv)
     except ClusterError as problem:
         return None, str(problem)
     return code, words.strip()
@@ -76,7 +76,8 @@ def addresses(plan, lists):
         given = [entry for one in services for entry in ((one.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []]
         names = [entry.get("hostname") or entry.get("ip") for entry in given]
     if not names and server["expose"] == "nodeport":
-        found = [entry for node in (lists.get("nodes") or (None, ""))[0] or [] for entry in (node.get("status") or {}).get("addresses") or []]
+        nodes = (lists.get("nodes") or (None, ""))[0] or []
+        found = [entry for node in nodes for entry in (node.get("status") or {}).get("addresses") or []]
         names = [entry["address"] for entry in found if entry["type"] in ("ExternalIP", "InternalIP")]
     return [(name, server["public_port"]) for name in dict.fromkeys(names) if name]
 

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The mlops.platform maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The servers behind a cluster's Services, as the doctor's checks of a host want to see them: through a forward to a pod, opened for a moment.
+"""The servers behind a cluster's Services, as the doctor's checks of a host see them: through a forward to a pod, opened for a moment.
 
 A server that cannot be reached because of the cluster is a fact, not an error: the checks tell it, and the next server is looked at.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 
-from ansible_collections.mlops.platform.plugins.module_utils import doctor_cluster, doctor_postgresql, doctor_storage
+from ansible_collections.mlops.platform.plugins.module_utils import cluster_exec, doctor_cluster, doctor_postgresql, doctor_storage
 from ansible_collections.mlops.platform.plugins.module_utils.cluster import ClusterError, connection_params
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_api import Cluster
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_forward_start import start, state_of
@@ -41,7 +41,7 @@ class Behind:
         """Return what the API says (doctor_cluster.look), asked once; the plan knows the platform's secrets then."""
         if self.facts is None:
             try:
-                self.facts = doctor_cluster.look(self.connection(), plan["namespace"])
+                self.facts = doctor_cluster.look(self.connection(), plan["namespace"], plan["secret_objects"])
             except ClusterError as error:
                 self.facts = {"unreachable": error.what, "remedy": error.remedy}
             plan.update(held={**self.given}, held_in={})
@@ -60,7 +60,7 @@ class Behind:
 
     @contextlib.contextmanager
     def way(self, plan, port, service=None, pod=None):
-        """Open a way to a port of a Service or a pod; gives {"host", "port"}. Raises ClusterError; NotChecked where it may not be opened."""
+        """Open a way to a port of a Service or a pod; gives {"host", "port"}. Raises ClusterError, or NotChecked for want of rights."""
         wanted = {"namespace": plan["namespace"], "service": service, "pod": pod, "selector": None, "port": port, "session": "doctor"}
         params = {**connection_params(self.params), **wanted, "direct": None, "timeout": WAIT, "idle_seconds": IDLE}
         # the options that are not set have their places too
@@ -76,6 +76,10 @@ class Behind:
             yield found
         finally:
             state.stop()
+
+    def run(self, plan, pod, container, argv):
+        """Run a program in a pod; return (exit code, stdout, stderr). Raises ClusterError."""
+        return cluster_exec.run(self.connection(), plan["namespace"], pod, container, argv)
 
     def database(self, plan):
         """Look at PostgreSQL (doctor_postgresql)."""

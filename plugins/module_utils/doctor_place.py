@@ -39,7 +39,7 @@ def settings_place(plan):
 
 
 def log_place(plan, service):
-    """Return what shows the log of a service: postgresql, seaweedfs or mlflow-PORT on a host, a component or the name of a pod in a cluster."""
+    """Return what shows the log of a service of a host, of a component or a pod of a cluster."""
     if in_cluster(plan):
         pods = f"-l app.kubernetes.io/name={service} --prefix" if service in ("postgresql", "object-store") else service
         return f"kubectl -n {plan['namespace']} logs {pods}"

@@ -126,7 +126,8 @@ def rows(facts, name):
 def reachable(plan, facts):
     """It answers at its port."""
     if not facts["reached"]:
-        where = f"the Service {plan['postgresql']['service']}" if in_cluster(plan) else f"127.0.0.1:{plan['postgresql']['port']} (postgresql_port)"
+        server = plan["postgresql"]
+        where = f"the Service {server['service']}" if in_cluster(plan) else f"127.0.0.1:{server['port']} (postgresql_port)"
         yield error(
             "postgresql-unreachable",
             f"PostgreSQL does not answer at {where}",

@@ -158,7 +158,8 @@ def identity(plan, facts):
         yield error(
             "s3-identity-refused",
             f"the object store refuses MLflow's identity in the bucket {store['bucket']}",
-            f"{UP} gives both the keys in {secret_place(plan, 'object_store_mlflow_*')}; for an external server correct object_store_mlflow_secret_key",
+            f"{UP} gives both the keys in {secret_place(plan, 'object_store_mlflow_*')}; for an external server correct"
+            " object_store_mlflow_secret_key",
             said,
         )
     elif code:

@@ -11,7 +11,13 @@ import platform
 import stat
 import time
 
-from ansible_collections.mlops.platform.plugins.module_utils import doctor_files, doctor_place, doctor_postgresql, doctor_services, host_checks
+from ansible_collections.mlops.platform.plugins.module_utils import (
+    doctor_files,
+    doctor_place,
+    doctor_postgresql,
+    doctor_services,
+    host_checks,
+)
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_look import output, read
 
 # the listing of a directory with a million objects is no help

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 import stat
 import tarfile
 import time
-import urllib.parse
 
 import pytest
 from lib import platform_proc as proc
@@ -17,13 +15,7 @@ from lib.long_tests import LONG
 from lib.modules import run_module
 from lib.platform_faults import FAULTS
 from lib.platform_faults.mlflow import connected
-from lib.platform_faults.planting import kept
-
-
-def forms(value):
-    """A secret as it is, and as URLs, JSON and headers have it."""
-    encoded = [base64.b64encode(text.encode()).decode() for text in (value, f"admin:{value}")]
-    return [value, urllib.parse.quote(value, safe=""), urllib.parse.quote_plus(value), json.dumps(value)[1:-1], *encoded]
+from lib.platform_faults.planting import forms, kept, matches, told
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +45,6 @@ def examine(platform, plan, **other):
     assert not result.get("failed"), result
     assert result["changed"] is False
     return result["report"]
-
-
-def told(report):
-    return {f"{one['id']}/{one['subject']}" for one in report["findings"]}
-
-
-def matches(found, wanted):
-    """Return whether each wanted finding was found, and nothing else."""
-    return all(any(one == want or one.startswith(f"{want}/") for one in found) for want in wanted) and all(
-        any(one == want or one.startswith(f"{want}/") for want in wanted) for one in found
-    )
 
 
 def test_a_healthy_platform_has_none(platform):

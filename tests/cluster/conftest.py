@@ -16,6 +16,7 @@ from lib.long_tests import LONG
 # what only looks comes first, what kills comes last
 ORDER = (
     "test_cluster_contract.py",
+    "test_cluster_doctor.py",
     "test_cluster_rollout.py",
     "test_cluster_recovery.py",
     "test_cluster_secrets.py",

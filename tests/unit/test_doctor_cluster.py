@@ -1,60 +1,16 @@
-"""The doctor's checks of a cluster, over planted objects of its API."""
+"""The doctor's checks of a cluster, over planted objects of its API, beside servers that are well or cannot be reached."""
 
 from __future__ import annotations
 
 import base64
-import copy
 import json
 import time
 
 import pytest
-from ansible_collections.mlops.platform.plugins.module_utils import doctor, doctor_cluster
+from ansible_collections.mlops.platform.plugins.module_utils import doctor
 from ansible_collections.mlops.platform.plugins.module_utils.cluster import ClusterError
 from lib.certificates import make_certificate
-
-
-def named(name, status=None, spec=None, **more):
-    return {"metadata": {"name": name}, "spec": spec or {}, "status": status or {}, **more}
-
-
-def condition(kind, status, message=""):
-    return {"conditions": [{"type": kind, "status": status, "message": message}]}
-
-
-HEALTHY = {
-    "nodes": [named("node1", condition("Ready", "True"))],
-    "pods": [named("mlflow-1", {"containerStatuses": [{"name": "mlflow", "restartCount": 0, "state": {"running": {}}}]})],
-    "persistentvolumeclaims": [named("data", {"phase": "Bound"})],
-    "deployments": [named("mlflow", {"readyReplicas": 2}, {"replicas": 2})],
-    "statefulsets": [named("postgresql", {"readyReplicas": 1}, {"replicas": 1})],
-    "jobs": [named("schema", condition("Complete", "True"))],
-    "secrets": [named("login", data={"password": "eA=="})],
-    "configmaps": [named("settings", data={"a": "b"})],
-}
-
-
-class Api:
-    """Stands in for a cluster's API: lists by the last part of their path; an error in a list's place is raised."""
-
-    def __init__(self, lists):
-        self.lists, self.asked = lists, []
-
-    def get(self, what, path, **query):
-        self.asked.append((path, query))
-        found = self.lists[path.rpartition("/")[2]]
-        if isinstance(found, Exception):
-            raise found
-        return {"items": found}
-
-
-BACKUP = {"backup": True, "backup_hours": 26, "backup_days": 7, "drill_days": 35}
-
-
-def examine(clients=None, options=None, **lists):
-    api = Api({**copy.deepcopy(HEALTHY), **lists})
-    looks = {"cluster": lambda plan: doctor_cluster.look(api, "mlops")}
-    plan = {"certificate_days": 21, "clients": clients or {}, **BACKUP, "backup": False, **(options or {})}
-    return doctor.examine(plan, looks, doctor_cluster.CHECKS, doctor_cluster.CAUSES)
+from lib.doctor_cluster import HEALTHY, condition, examine, named
 
 
 def waiting(reason):
@@ -72,7 +28,9 @@ def test_findings_of_clients_are_told():
 def test_a_healthy_platform_has_none():
     report = examine()
     assert report["findings"] == []
-    assert {one["check"] for one in report["checks"] if one["state"] == "ok"} == {"cluster", "nodes", "workloads", "pods", "volumes"}
+    states = {one["check"]: one["state"] for one in report["checks"]}
+    assert {name for name, state in states.items() if state != "ok"} == {"certificates", "host", "entry-point", "client-pins", "backup"}
+    assert [(one["version"], one["verdict"]) for one in report["clients_seen"]] == [("3.17.2", "works")]
     assert all(one["reason"] for one in report["checks"] if one["state"] == "not applicable")
 
 
@@ -116,7 +74,7 @@ def test_a_healthy_platform_has_none():
             "pod-out-of-memory",
         ),
         ({"persistentvolumeclaims": [named("data", {"phase": "Pending"})]}, "volume-unbound"),
-        ({"secrets": [named("tls", data={"tls.crt": base64.b64encode(b"none").decode()})]}, "certificate-missing"),
+        ({"secrets": [*HEALTHY["secrets"], named("tls", data={"tls.crt": base64.b64encode(b"none").decode()})]}, "certificate-missing"),
     ],
 )
 def test_planted_objects(lists, ident):
@@ -128,7 +86,7 @@ def test_planted_objects(lists, ident):
 @pytest.mark.parametrize("days, idents", [((-9, -2), ["certificate-expired"]), ((-9, 5), ["certificate-expires"]), ((-9, 90), [])])
 def test_certificates_of_secrets(tmp_path, days, idents):
     path = make_certificate(tmp_path, "server", days=days)[0]
-    report = examine(secrets=[named("tls", data={"tls.crt": base64.b64encode(path.read_bytes()).decode()})])
+    report = examine(secrets=[*HEALTHY["secrets"], named("tls", data={"tls.crt": base64.b64encode(path.read_bytes()).decode()})])
     assert [one["id"] for one in report["findings"]] == idents
 
 

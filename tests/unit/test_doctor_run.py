@@ -6,8 +6,9 @@ import json
 import re
 
 import pytest
-from ansible_collections.mlops.platform.plugins.module_utils import doctor, doctor_cluster, doctor_local, doctor_redact
+from ansible_collections.mlops.platform.plugins.module_utils import doctor, doctor_cluster_checks, doctor_local, doctor_redact
 from ansible_collections.mlops.platform.plugins.module_utils.doctor import Check, NotApplicable, NotChecked, error, warning
+from lib import doctor_cluster
 from lib.generated import ROOT
 from lib.platform_faults import FAULTS
 
@@ -82,13 +83,13 @@ def made():
 def test_every_finding_is_documented_and_every_cause_is_one():
     text = (ROOT / "docs" / "doctor.md").read_text()
     assert {ident for ident in made() if f"`{ident}`" not in text} == set()
-    for causes in (doctor_local.CAUSES, doctor_cluster.CAUSES):
+    for causes in (doctor_local.CAUSES, doctor_cluster_checks.causes(doctor_cluster.PLAN)):
         named = set(causes) | {one[0] if isinstance(one, tuple) else one for many in causes.values() for one in many}
         assert named - made() == set()
 
 
 def test_names_of_checks_are_different_and_planted_faults_are_many():
-    for checks in (doctor_local.CHECKS, doctor_cluster.CHECKS):
+    for checks in (doctor_local.CHECKS, doctor_cluster_checks.CHECKS):
         assert len({one.name for one in checks}) == len(checks)
     planted = {want.partition("/")[0] for _plant, wanted, _because in FAULTS.values() for want in wanted}
     assert len(FAULTS) >= 25 and len(planted) >= 25 and planted <= made()

@@ -9,14 +9,16 @@ import psycopg2
 from lib.platform_faults.planting import fault
 
 
+def place(platform):
+    """Return {host, port} of a platform's PostgreSQL, on a host or in a cluster."""
+    if hasattr(platform, "cluster"):
+        return dict(zip(("host", "port"), platform.address("mlops-postgresql")))
+    return {"host": "127.0.0.1", "port": platform.variables["postgresql_port"]}
+
+
 def sql(platform, database, *statements):
-    connection = psycopg2.connect(
-        host="127.0.0.1",
-        port=platform.variables["postgresql_port"],
-        user="postgres",
-        password=platform.secret("postgresql_superuser_password"),
-        dbname=database,
-    )
+    password = platform.secrets()["postgresql_superuser_password"]
+    connection = psycopg2.connect(user="postgres", password=password, dbname=database, **place(platform))
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:
@@ -31,17 +33,17 @@ def sql(platform, database, *statements):
 def password_changed_by_hand(platform, plan):
     sql(platform, "postgres", ("ALTER ROLE mlflow PASSWORD %s", "another"))
     yield {}
-    sql(platform, "postgres", ("ALTER ROLE mlflow PASSWORD %s", platform.secret("postgresql_mlflow_password")))
+    sql(platform, "postgres", ("ALTER ROLE mlflow PASSWORD %s", platform.secrets()["postgresql_mlflow_password"]))
 
 
 @fault("postgresql-connections")
 def connections_used_up(platform, plan):
-    login = {"host": "127.0.0.1", "port": platform.variables["postgresql_port"], "dbname": "mlflow"}
+    login = {"dbname": "mlflow", **place(platform)}
     most, taken = int(sql(platform, "postgres", ("SHOW max_connections",))[0][0]), []
     used = sql(platform, "postgres", ("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'",))[0][0]
     try:
         for _number in range(int(most * 0.87) - used):
-            taken.append(psycopg2.connect(user="mlflow", password=platform.secret("postgresql_mlflow_password"), **login))
+            taken.append(psycopg2.connect(user="mlflow", password=platform.secrets()["postgresql_mlflow_password"], **login))
         yield {}
     finally:
         for connection in taken:

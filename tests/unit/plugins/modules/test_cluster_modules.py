@@ -10,10 +10,12 @@ import yaml
 from ansible_collections.mlops.platform.plugins.doc_fragments.cluster import ModuleDocFragment
 from ansible_collections.mlops.platform.plugins.module_utils import cluster
 from lib.api_server import Refused
+from lib.doctor_cluster import PLAN
 from lib.modules import run_module
 
 MODULES = {
-    "cluster_doctor": {"namespace": "ns"},
+    "cluster_clients": {"namespace": "ns"},
+    "cluster_doctor": {"namespace": "ns", "plan": PLAN},
     "cluster_preflight": {"namespace": "ns"},
     "cluster_secret": {"namespace": "ns", "name": "s", "secrets": {"a": {}}},
     "cluster_rollout": {"namespace": "ns", "workloads": [{"kind": "Job", "name": "j"}]},
@@ -107,6 +109,7 @@ def test_credentials_are_masked(name, api):
 
     for path in (
         "/version",
+        "/api/v1/namespaces/ns/pods",
         "/api/v1/nodes",
         "/api/v1/namespaces/ns/secrets/s",
         "/apis/batch/v1/namespaces/ns/jobs/j",
