@@ -132,8 +132,10 @@ def test_clients_that_connect_stop_an_upgrade_that_leaves_them_behind(tmp_path):
         ({"mlops_host": seen(_3_16_0=31)}, False),
         ({"mlops_host": seen(_3_16_0=31), "doctor_client_seen_days": 60}, True),
         ({"mlops_host": seen(_3_16_0=0), "doctor_client_seen_days": 0}, False),
-        # none of a cluster, whatever is said of a host
+        # in a cluster those of its pods, whatever is said of a host
         ({"mlops_host": seen(_3_16_0=1), "mlops_substrate": "kubernetes"}, False),
+        ({"upgrade_clients_connected": seen(_3_16_0=1), "mlops_substrate": "kubernetes"}, True),
+        ({"upgrade_clients_connected": seen(_3_16_0=31), "mlops_substrate": "kubernetes"}, False),
         ({"doctor_client_pins": ["a.txt"]}, True),
         ({"doctor_client_versions": ["3.16.0"]}, True),
         ({"doctor_client_versions": ["3.16.0"], "upgrade_goes_on": True}, False),
@@ -149,7 +151,7 @@ def test_when_an_upgrade_asks(given, expected):
 
 def test_an_upgrade_asks_before_anything_is_touched():
     text = (ROOT / "roles/upgrade/tasks/check.yml").read_text()
-    assert text.index("clients.yml") < text.index("upgrade_problems")
+    assert text.index("mlops.platform.cluster_clients:") < text.index("clients.yml") < text.index("upgrade_problems")
 
 
 def test_the_report_shows_who_connects():

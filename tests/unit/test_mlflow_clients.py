@@ -8,6 +8,7 @@ import json
 import stat
 
 import pytest
+from ansible_collections.mlops.platform.plugins.module_utils import clients_seen
 from lib.generated import ROOT
 from lib.render import platform, services
 
@@ -33,9 +34,9 @@ OPEN = (
 class Asked:
     """An application that answers with a status, and a clock."""
 
-    def __init__(self, path):
+    def __init__(self, path, notes=None):
         self.time, self.status, self.path, self.seen = float(NOW), 200, path, []
-        self.clients = mlflow_clients.Clients(self, mlflow_clients.File(path), lambda: self.time)
+        self.clients = mlflow_clients.Clients(self, notes or mlflow_clients.File(path), lambda: self.time)
 
     async def __call__(self, scope, receive, send):
         self.seen.append(scope)
@@ -186,3 +187,18 @@ def test_each_process_starts_it_and_is_restarted_with_it():
 
 def test_the_program_is_no_ones_to_run_alone():
     assert not (ROOT / "roles/mlflow/files/mlflow_clients.py").stat().st_mode & stat.S_IXUSR
+
+
+def test_a_pod_writes_a_version_into_its_log_once_in_an_hour(capsys):
+    asked = Asked(None, mlflow_clients.Log())
+    for _request in range(3):
+        asked.ask()
+        asked.time += mlflow_clients.EVERY_IN_LOG - 1
+    assert capsys.readouterr().out == f"mlops-client 3.16.0 {NOW}\nmlops-client 3.16.0 {NOW + 2 * (mlflow_clients.EVERY_IN_LOG - 1)}\n"
+
+
+def test_what_a_pod_writes_is_what_is_read(capsys):
+    asked = Asked(None, mlflow_clients.Log())
+    asked.ask()
+    asked.ask("mlflow-python-client/3.18.0.dev0 airflow/3.0")
+    assert clients_seen.in_log(capsys.readouterr().out, NOW) == {"3.16.0": NOW, "3.18.0.dev0": NOW}

@@ -117,3 +117,19 @@ def test_of_a_server_that_nobody_knows_the_clients_are_shown_without_a_verdict()
     with pytest.raises(NotChecked, match="version"):
         list(doctor_clients_seen.clients_seen(PLAN, facts({"4.0.0": NOW}, None)))
     assert [one["verdict"] for one in doctor_clients_seen.listed(PLAN, facts({"4.0.0": NOW}, None))] == [""]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", {}),
+        (f"INFO: started\nmlops-client 3.16.0 {NOW - 9}\nmlops-client 3.16.0 {NOW - 99}\n", {"3.16.0": NOW - 9}),
+        (f"mlops-client 3.18.0rc1 {NOW - 9}\nmlops-client 2.9.2 {NOW + 60}", {"3.18.0rc1": NOW - 9, "2.9.2": NOW}),
+        # lines of others, and such as nobody of ours writes
+        (f"x mlops-client 3.16.0 {NOW}\nmlops-client 3.16.0 {NOW} x\nmlops-client  3.16.0 {NOW}\n", {}),
+        (f"mlops-client latest {NOW}\nmlops-client 3.16.0 soon\nmlops-client 3.16.0 {NOW}{NOW}\nmlops-client 3.16.0 {NOW + 9 * 86400}", {}),
+    ],
+    ids=range(5),
+)
+def test_a_log_is_read(text, found):
+    assert clients_seen.in_log(text, NOW) == found
