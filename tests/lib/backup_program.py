@@ -21,6 +21,7 @@ if str(FILES) not in sys.path:
     sys.path.insert(0, str(FILES))
 
 KEY = "00112233445566778899aabbccddeeff" * 2
+OTHER = "ff" * 32
 BUCKET = "artifacts"
 
 
@@ -146,6 +147,15 @@ def settings(folder, **changed):
     path = folder / "data" / "etc" / "backup.json"
     path.write_text(json.dumps(found))
     return Settings(path)
+
+
+def destination(folder):
+    """Make the place of the backups of an installation at a destination in `folder`."""
+    from mlops_backup.store import Directory
+
+    found = Directory(folder / "backups" / "42")
+    found.prepare()
+    return found
 
 
 def key_file(folder, key=KEY):

@@ -203,6 +203,13 @@ def services(roles):
     return found
 
 
+def described(roles):
+    """Return services() by their names, which are those of a whole platform."""
+    found = {item["name"]: item for item in services(roles)}
+    assert set(found) == {"postgresql", "seaweedfs", "traefik", "mlflow-15001", "mlflow-15002"}
+    return found
+
+
 def files(roles):
     """Return (content by path, paths of those that are secret) of the files that the component roles place with host_files."""
     contents, secret = {}, set()

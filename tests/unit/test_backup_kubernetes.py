@@ -125,6 +125,25 @@ def test_the_log_of_a_server_that_is_ours_is_followed(given, engine, follows):
     assert (("Deployment", "mlops-backup-log") in objects(**given)) is follows
 
 
+def test_who_follows_the_log_is_started_anew_by_what_it_reads_alone():
+    def annotations(**given):
+        found = objects(**{"mlops_backup": True, "backup_key": KEY, **BUCKET, **given})
+        return found["Deployment", "mlops-backup-log"]["spec"]["template"]["metadata"]["annotations"]
+
+    before = annotations()
+    # the server's password is read each time that it logs in
+    for given in ({"backup_retention_days": 7}, {"mlflow_replicas": 3}, {"object_store_bucket": "another"}, {"password": "another"}):
+        assert annotations(**given) == before, given
+    for given in (
+        {"mlops_backup_wal_seconds": 5},
+        {"backup_key": "1" * 64},
+        {"backup_bucket_secret_key": "a new one"},
+        {"backup_bucket_prefix": "mlops"},
+        {"backup_bucket_ca": "a certificate"},
+    ):
+        assert annotations(**given) != before, given
+
+
 def test_all_pods_that_mount_one_claim_are_on_one_node():
     def terms(spec):
         return [one["labelSelector"]["matchLabels"] for one in spec.get("affinity", {}).get("podAffinity", {}).get("required" + LATER, [])]

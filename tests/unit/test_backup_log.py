@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,12 +10,15 @@ import time
 
 import psycopg2
 import pytest
+import yaml
 from lib import backup_program
+from lib.render import ROOT
 from mlops_backup import follow, wal
 from mlops_backup.catalog import Catalog
 from mlops_backup.plan import plan
 from mlops_backup.pod_recovery import PodRecovery
 from mlops_backup.problems import BackupError
+from mlops_backup.settings import Settings
 
 SYSTEM, NUMBER = "7714003947980811054", "4711"
 LOG = f"wal/{SYSTEM}"
@@ -111,11 +115,22 @@ class Message:
 
 
 class Server:
-    """Gives messages of the log, and ends. Both of its connections, as psycopg2 has them."""
+    """Gives messages of the log, and ends. Both of its connections with their cursors, as psycopg2 has them."""
 
     def __init__(self, messages, timeline=1):
         self.messages, self.timeline = messages, timeline
         self.asked, self.told, self.answer, self.transactions = [], [], None, "700"
+
+    def cursor(self):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        pass
+
+    close = __exit__
 
     def execute(self, query, _values=()):
         self.asked.append(query)
@@ -169,6 +184,23 @@ def test_a_segment_is_archived_before_the_server_is_told(settings, monkeypatch):
     for name, wanted in (("0000000100000000000000FF", first), ("000000010000000100000000", second)):
         assert settings.vault(NUMBER).read(f"{LOG}/{name}.gz") == wanted
     assert {path.name for path in (settings.data / "run").iterdir()} == {"lives", "follows"}
+
+
+def test_it_needs_no_settings_but_those_whose_change_starts_it_anew(settings, monkeypatch):
+    """The list of the role: a setting that is read here and not in it would be followed only after the pod's next start."""
+    named = yaml.safe_load((ROOT / "roles/backup/vars/main/kubernetes.yml").read_text())["backup_log_settings"]
+    path = settings.data / "etc" / "backup.json"
+    given = json.loads(path.read_text())
+    given["postgresql"].update(host="db", port=1)
+    # the versions are for backups, and looked at by each command
+    path.write_text(json.dumps({name: value for name, value in given.items() if name in [*named, "versions"]}))
+    (settings.data / "secrets/postgresql_superuser_password").write_text("a password")
+    server = Server([Message(begin(3), b"a" * follow.SEGMENT_BYTES)])
+    monkeypatch.setattr(psycopg2, "connect", lambda **_options: server)
+    monkeypatch.setattr(follow, "_slot", lambda _cursor: begin(3))
+    with pytest.raises(BackupError, match="PostgreSQL: the server ends"):
+        follow._follow(Settings(path))
+    assert server.told
 
 
 def test_a_gap_in_what_the_server_sends_is_no_segment(settings):

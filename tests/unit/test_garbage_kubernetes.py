@@ -52,3 +52,18 @@ def test_a_schedule_that_an_earlier_run_left_is_seen():
     for found, left in (([], False), ([{"data": {"objects": ""}}], False), ([there], True)):
         facts = {**cluster().variables["mlops_cluster"], "objects": {"garbage_schedule": found}}
         assert value("garbage_schedule_left", mlops_cluster=facts) is left
+
+
+def test_it_is_scheduled_as_backups_are():
+    """Two roles, whose templates cannot share a file: what the one's CronJob says of missed days and failures, the other's says too."""
+
+    def rules(role, name):
+        made = manifests(
+            cluster(mlops_backup=True, backup_time="23:05", mlflow_daily_time="23:05", mlflow_daily_timeout=7, backup_timeout=7),
+            only=[role],
+        )
+        (spec,) = [one["spec"] for one in made if (one["kind"], one["metadata"]["name"]) == ("CronJob", name)]
+        return {**spec, "jobTemplate": {"spec": {**spec["jobTemplate"]["spec"], "template": "its own"}}}
+
+    found = rules("mlflow", "mlops-mlflow-garbage")
+    assert found == rules("backup", "mlops-backup") and found["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 7

@@ -1,4 +1,4 @@
-"""Garbage on a host is deleted while no backup, restore or upgrade is under way, which are told in words."""
+"""Garbage is deleted while no backup, restore or upgrade is under way, which on a host are told in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import json
 
 import pytest
 from ansible_collections.mlops.platform.plugins.module_utils import upgrade_journal
+from lib import backup_program  # noqa: F401  (with it mlops_backup can be imported)
 from lib.render import ROOT
+from mlops_backup import lock
 
 spec = importlib.util.spec_from_file_location("mlflow_garbage", ROOT / "roles/garbage/files/mlflow_garbage.py")
 garbage = importlib.util.module_from_spec(spec)
@@ -52,3 +54,8 @@ def test_an_upgrade_is_waited_for_while_mlflow_stands_still(data, state):
     else:
         with garbage.alone(str(data)):
             pass
+
+
+def test_the_lock_of_a_cluster_is_that_of_backups():
+    """Two programs in different images, neither of which has the other's files."""
+    assert (lock.SPACE, lock.NUMBER) == garbage.LOCK

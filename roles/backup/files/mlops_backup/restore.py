@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -65,31 +66,33 @@ def databases(settings, request):
         keep = _blobs_stay(settings, found, request)
         # in a pod beside the data: the volume's, and not the pod's
         restored = _beside(settings, data) / "restored"
+        wanted = found["time"]
+        target = wanted if wanted in ("", "backup") else moment(wanted).isoformat(sep=" ")
         try:
+            if data.exists():
+                # What a killed run left takes the room of this one. Without an old cluster it may be a whole one: made anew, not removed
+                shutil.rmtree(restored, ignore_errors=True)
             database.room(settings, manifest["database"]["size"], restored.parent)
-            wanted = found["time"]
-            target = wanted if wanted in ("", "backup") else moment(wanted).isoformat(sep=" ")
-            server = recovery.recovered(
-                settings, catalog.vault, manifest, restored, PORT, target, archive=settings.archive and found["own"]
-            )
-            try:
-                if not settings.pod:
-                    recovery.hold_passwords(settings, server, secrets)
-                with server.session("mlflow") as cursor:
-                    addresses.check(settings, manifest, cursor)
-                if not keep:
-                    recovery.forget_objects(server)
-                last, schemas = recovery.replayed(server), database.schemas(settings, host=server.run, port=server.port, password=False)
-            finally:
-                server.stop()
-            server.keep_archived(manifest, catalog.vault)
+            with _draft(restored):
+                server = recovery.recovered(
+                    settings, catalog.vault, manifest, restored, PORT, target, archive=settings.archive and found["own"]
+                )
+                try:
+                    if not settings.pod:
+                        recovery.hold_passwords(settings, server, secrets)
+                    with server.session("mlflow") as cursor:
+                        addresses.check(settings, manifest, cursor)
+                    if not keep:
+                        recovery.forget_objects(server)
+                    last, schemas = recovery.replayed(server), database.schemas(settings, host=server.run, port=server.port, password=False)
+                finally:
+                    server.stop()
+                server.keep_archived(manifest, catalog.vault)
+                # recovering takes its time, and somebody may not have known of it
+                if _runs(settings, data):
+                    raise BackupError("PostgreSQL was started meanwhile, by another run. Wait for that one's end, and run this again")
         except OSError as error:
-            shutil.rmtree(restored, ignore_errors=True)
             raise BackupError(explain(error, catalog.vault.store)) from None
-        # recovering takes its time, and somebody may not have known of it
-        if _runs(settings, data):
-            shutil.rmtree(restored, ignore_errors=True)
-            raise BackupError("PostgreSQL was started meanwhile, by another run. Wait for that one's end, and run this again")
         # only now: until here the platform could go on as it was
         _place(settings, secrets)
         aside = _replace(settings, restored, data, keep)
@@ -123,6 +126,19 @@ def whole(settings, request):
             # until here the platform could go on as it was
             raise BackupError(f"the databases are restored, and not all objects: {error}") from None
         return {**found, "restored": done}
+
+
+@contextlib.contextmanager
+def _draft(directory):
+    """Take away what is made in `directory`, from its beginning on, where that fails or is ended.
+
+    It is never the only copy of anything: all of it comes from the destination, and no client was let in.
+    """
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
 
 
 def _beside(settings, data):
