@@ -56,6 +56,11 @@ def told(run, words):
     assert run.code != 0 and any(words in re.sub(r"\s+", " ", message) for message in run.failed), run.output[-3000:]
 
 
+def test_its_dump_is_rehearsed_beside_it(packaged, number):
+    assert "rto_seconds" in packaged.run("playbooks/drill.yml").ok().output
+    assert packaged.answers() and not Path(packaged.data_dir, "backup", "drill").exists()
+
+
 def test_another_version_is_refused_and_the_playbook_named(packaged, number):
     with packaged.untouched():
         told(packaged.run(extra=NEW), "run playbooks/upgrade_postgresql.yml with the same variables")

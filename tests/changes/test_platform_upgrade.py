@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import pytest
 from lib.long_tests import LONG
 from lib.platform import PORTS, Platform, remove_user, user_exists
 from lib.platform_journal import API, Journal, write
-from lib.platform_upgrade import NEW, OLD, Upgraded
+from lib.platform_upgrade import NEW, OLD, OnHost
 
 # with two MLflows and all runs of playbooks it takes an hour
 pytestmark = LONG
-
-
-class OnHost(Upgraded):
-    """One on a host."""
-
-    def journal(self):
-        return json.loads((self.platform.data_dir / "upgrade" / "journal.json").read_text())
-
-    def upgrade(self, **variables):
-        """Upgrade, and return the run."""
-        return self.platform.run("playbooks/upgrade.yml", extra={"mlflow_version": NEW, **variables})
 
 
 @pytest.fixture(scope="module")

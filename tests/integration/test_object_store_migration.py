@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import stat
 import uuid
 
@@ -93,6 +94,7 @@ def test_there_and_back(platform, outside):
 
     removed_when_told(platform, variables, old_url)
     assert download(platform, "model.bin") == model
+    kept_by_backups(platform, variables, there, model)
 
     # back, to a SeaweedFS that is made anew
     platform.run(PLAYBOOK).ok()
@@ -101,6 +103,25 @@ def test_there_and_back(platform, outside):
     assert bodies(again, BUCKET, KEY) == history
     assert download(platform, "model.bin") == model and download(platform, "later.bin") == b"later"
     platform.run().unchanged()
+
+
+def kept_by_backups(platform, variables, there, model):
+    """With the objects at a server outside too a backup is taken and rehearsed, and what is lost comes back."""
+    try:
+        platform.run("playbooks/backup.yml", extra={**variables, "backup_engine": "dump"}).ok()
+        assert "rto_seconds" in platform.run("playbooks/drill.yml", extra={**variables, "backup_engine": "dump"}).ok().output
+        assert [one["Name"] for one in there.list_buckets()["Buckets"]] == [BUCKET]
+        platform.run("playbooks/backup.yml", extra=variables).ok()
+        for entry in there.list_object_versions(Bucket=BUCKET, Prefix="artifacts/0/migration/")["Versions"]:
+            there.delete_object(Bucket=BUCKET, Key=entry["Key"], VersionId=entry["VersionId"])
+        confirmed = {"backup_restore_confirm": str(platform.data_dir), "backup_restore_time": "backup"}
+        platform.run("playbooks/restore.yml", extra={**variables, **confirmed}).ok()
+        platform.wait_until_up()
+        assert download(platform, "model.bin") == model and download(platform, "later.bin") == b"later"
+    finally:
+        for left in (f"{platform.data_dir}-backup", platform.data_dir / "backup"):
+            shutil.rmtree(left, ignore_errors=True)
+        (platform.data_dir / "etc/backup.json").unlink(missing_ok=True)
 
 
 def refused_by_site(platform, variables):

@@ -1,6 +1,6 @@
 """A backup of the running platform: what is kept of it, that the second copies only what is new, and what an audit finds.
 
-Restores and drills are in tests/changes/test_platform_backup.py.
+Restores, and drills of base backups, are in tests/changes/test_platform_backup.py.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from lib.backup_program import FILES, KEY
+from lib.platform import PORTS
 from lib.platform_journal import write
 from lib.platform_secrets import given_secrets
 
@@ -104,3 +105,16 @@ def test_two_at_once_and_check_mode(platform, place):
     run = platform.run("playbooks/restore.yml", check=True, extra={"backup_key": KEY, "backup_restore_time": "backup"}).ok()
     assert "would restore backup" in run.output
     assert len(manifests(place)) == before
+
+
+def test_a_dump_is_rehearsed_in_servers_of_its_own_which_leave_nothing(platform, place):
+    """Of the platform's own programs, as with PostgreSQL of the distribution, which has dumps alone."""
+    run = platform.run("playbooks/backup.yml", extra={"backup_key": KEY, "backup_engine": "dump", "backup_drill_port": PORTS + 71}).ok()
+    assert "engine: dump" in run.output
+    before = platform.processes()
+    found = program(platform, "drill")
+    newest = manifests(place)[-1]
+    assert (found["backup"], newest["engine"]) == (newest["name"], "dump"), found
+    assert found["objects"]["restored"] >= 1 and found["objects"]["checked"] >= 1
+    assert found["rows"]["mlflow.runs"] >= 1 and found["rto_seconds"] > 0 and found["rpo_seconds"] == 0
+    assert platform.processes() == before and not (platform.data_dir / "backup" / "drill").exists()

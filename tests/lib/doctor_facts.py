@@ -31,7 +31,7 @@ PLAN = {
         "has_admin": True,
     },
     "mlflow": {"ports": [15001], "username": "admin"},
-    "backup": {"wanted": True, "place": "/backup", "drills": True},
+    "backup": {"wanted": True, "place": "/backup"},
     "reserve_mb": 5120,
     "memory_mb": 256,
     "disk_percent": 10,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 from lib.platform_journal import API, missing, write
@@ -42,3 +43,14 @@ class Upgraded:
     def verify(self):
         """See that the platform proves itself."""
         self.platform.run("playbooks/verify.yml").ok()
+
+
+class OnHost(Upgraded):
+    """One on a host."""
+
+    def journal(self):
+        return json.loads((self.platform.data_dir / "upgrade" / "journal.json").read_text())
+
+    def upgrade(self, **variables):
+        """Upgrade, and return the run."""
+        return self.platform.run("playbooks/upgrade.yml", extra={"mlflow_version": NEW, **variables})

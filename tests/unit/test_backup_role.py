@@ -50,7 +50,7 @@ def test_the_defaults_are_right():
         ({"mlops_substrate": "kubernetes", "object_store_engine": "external"}, "its administrator's keys"),
         ({"mlops_substrate": "kubernetes", "mlops_backup_directory": "/mnt"}, "in a cluster give mlops_backup_bucket or backup_claim"),
         ({"mlops_substrate": "kubernetes", "backup_restore_secrets": True}, "may not write Secrets"),
-        ({"object_store_engine": "external"}, "object_store_engine: external has no backup yet"),
+        ({"object_store_engine": "external"}, "object_store_admin_access_key, object_store_admin_secret_key: a backup lists"),
         ({"mlops_backup_directory": "relative"}, "must be an absolute path"),
         ({"mlops_backup_directory": "/var/lib/mlops/backups"}, "is in the data directory"),
         ({"mlops_backup_directory": "/var/lib/other/../mlops"}, "is in the data directory"),
@@ -104,7 +104,7 @@ def test_what_is_not_given_is_not_there():
     files = [file["path"] for file in value("backup_secret_files")]
     assert files == ["/var/lib/mlops/etc/backup.json"]
     absent = value("backup_secrets | rejectattr('content', 'match', '.') | map(attribute='path') | list")
-    assert len(absent) == 4
+    assert len(absent) == 5
 
 
 # Roles of machines, of a cluster, of single deeds, and those that other roles call: their variables make no other platform.

@@ -206,17 +206,10 @@ def test_findings_of_the_files_that_pin_clients_are_told(clients, state, reason)
     assert [one["id"] for one in report["findings"]] == ["client-pin-fails"] * (state == "found")
 
 
-def test_where_a_drill_cannot_be_nobody_misses_it():
-    facts = changed(FACTS, ["backup", "metrics", DRILLED], NOW - 999 * DAY)
-    report = examine(facts, {**PLAN, "backup": {**PLAN["backup"], "drills": False}})
-    assert report["findings"] == []
-    assert "dumps" in next(one["reason"] for one in report["checks"] if one["check"] == "drill")
-
-
 @pytest.mark.parametrize("wanted", [True, False])
 def test_backups_that_nobody_asked_for_are_no_finding(wanted):
     facts = changed(FACTS, ["backup", "metrics"], {})
-    report = examine(facts, {**PLAN, "backup": {"wanted": wanted, "place": "", "drills": True}})
+    report = examine(facts, {**PLAN, "backup": {"wanted": wanted, "place": ""}})
     assert [one["id"] for one in report["findings"]] == (["backup-none", "drill-none"] if wanted else [])
     states = {one["check"]: one["reason"] for one in report["checks"] if one["state"] == "not applicable"}
     assert wanted or "mlops_backup" in states["backup"]

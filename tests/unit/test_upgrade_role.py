@@ -160,8 +160,7 @@ def test_nothing_is_wrong():
         (host(), {"upgrade_schema": {"rc": 13, "stderr": "connection refused"}}, "connection refused"),
         (half_way("migrating"), {"mlflow_version": "3.16.0"}, "was left half-way"),
         (host(), {"upgrade_looked": {"problems": ["/var/lib/mlops has 1 MiB of free disk"]}}, "free disk"),
-        (host(), {"backup_problems": ["object_store_engine: external has no backup yet"]}, "external has no backup"),
-        (host(), {"postgresql_engine": "package"}, "package has dumps alone"),
+        (host(), {"backup_problems": ["object_store_admin_access_key: a backup lists"]}, "a backup lists"),
     ],
 )
 def test_what_is_refused(facts, given, words):

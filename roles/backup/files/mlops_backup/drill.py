@@ -5,17 +5,17 @@ from __future__ import annotations
 import shutil
 import time
 
-from mlops_backup import database, drill_dump, metrics, objects_restore, recovery, rows, wal
+from mlops_backup import beside, database, drill_dump, metrics, objects_restore, recovery, rows, wal
 from mlops_backup.catalog import Catalog, moment
-from mlops_backup.drill_bucket import DrillBucket
 from mlops_backup.lock import alone
 from mlops_backup.plan import plan
-from mlops_backup.private_store import PrivateStore
 from mlops_backup.problems import BackupError
 from mlops_backup.store import explain
 
 # only names the socket
 PORT = 2
+# the databases, in a dump's case beside the dump and the log of loading it
+COPIES = {"base": 1, "dump": 3}
 
 
 def drill(settings, request):
@@ -46,15 +46,17 @@ def _drill(settings, found):
     """Return what was measured and compared. Raises BackupError."""
     catalog = Catalog(settings.vault(found["installation"]))
     manifest = catalog.read(found["backup"])
-    if settings.pod and manifest["engine"] == "dump":
-        return drill_dump.rehearse(settings, catalog, manifest)
-    if manifest["engine"] != "base":
-        raise BackupError(f"{found['backup']} is a dump: a drill restores base backups (backup_engine: base)")
-    # in a pod the objects go into a bucket of the platform's object store
-    database.room(settings, manifest["database"]["size"] + (0 if settings.pod else 2 * manifest["objects"]["bytes"]))
     folder = settings.data / "backup" / "drill"
     shutil.rmtree(folder, ignore_errors=True)
+    # objects that go into a bucket of the platform's server take no room here
+    database.room(
+        settings,
+        manifest["database"]["size"] * COPIES[manifest["engine"]]
+        + (2 * manifest["objects"]["bytes"] if beside.has_own_store(settings) else 0),
+    )
     folder.mkdir(mode=0o700)
+    if manifest["engine"] == "dump":
+        return drill_dump.rehearse(settings, catalog, manifest, folder)
     # What a loss right now would cost, before anything is done for the drill.
     rpo = time.time() - _reached(settings, catalog, manifest)
     newer = objects_restore.newer(catalog, found["backup"], settings.s3())
@@ -67,7 +69,7 @@ def _drill(settings, found):
     server = recovery.recovered(settings, catalog.vault, manifest, folder / "postgresql", PORT, position=point)
     try:
         recovery.forget_objects(server)
-        with DrillBucket(settings) if settings.pod else PrivateStore(settings, folder / "seaweedfs") as store:
+        with beside.store(settings, folder) as store:
             counts = objects_restore.run(catalog, found["backup"], store.target, settings.workers)
             rto = time.monotonic() - began
             # every byte once more, as a reader gets it from the restored store

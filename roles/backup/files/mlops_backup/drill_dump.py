@@ -1,4 +1,4 @@
-"""A rehearsal in a cluster: a dump into a server of the drill's own in this pod, and the objects into a bucket of its own.
+"""A rehearsal of a dump: into a server of the drill's own, and the objects into a store or a bucket of its own.
 
 The running platform has moved on since the backup. So what is restored is held against what the backup says of itself: the rows'
 checksums, taken in the very snapshot that was dumped, and each object's SHA-256.
@@ -9,27 +9,23 @@ from __future__ import annotations
 import json
 import time
 
-from mlops_backup import database, dumps, objects_restore, rows
+from mlops_backup import beside, database, dumps, objects_restore, rows
 from mlops_backup.catalog import moment
-from mlops_backup.drill_bucket import DrillBucket
-from mlops_backup.pod_server import PodServer
 from mlops_backup.problems import BackupError
 
 
-def rehearse(settings, catalog, manifest):
-    """Return what was measured and compared. Raises BackupError where the restored is not what the backup says."""
+def rehearse(settings, catalog, manifest, folder):
+    """Return what was measured and compared of what it restores below `folder`. Raises BackupError where it is not what the backup says."""
     name, record = manifest["name"], manifest["files"].get(dumps.ROWS)
     if not record:
         raise BackupError(f"{name} has no checksums of its rows, with which a drill compares: take another backup first")
     wanted = json.loads(catalog.vault.read(f"backups/{name}/{dumps.ROWS}", record=record))
-    # the dump, the database made of it, and its log
-    database.room(settings, 3 * manifest["database"]["size"])
     # what a loss right now would cost, before anything is done for the drill
     age = time.time() - moment(manifest["point"]["time"]).timestamp()
     rpo = age if rows.different(wanted, rows.totals(rows.snapshot(settings))) else 0
     newer = objects_restore.newer(catalog, name, settings.s3())
     began = time.monotonic()
-    with PodServer(settings, settings.data / "backup" / "drill") as server, DrillBucket(settings) as bucket:
+    with beside.server(settings, folder) as server, beside.store(settings, folder) as bucket:
         _load(settings, catalog.vault, manifest, server)
         counts = objects_restore.run(catalog, name, bucket.target, settings.workers)
         rto = time.monotonic() - began

@@ -162,8 +162,10 @@ def _blobs_stay(settings, found, request):
     """Return whether the blobs that there are, are those that the restored metadata names.
 
     They are where this very installation's cluster is restored, and they were not lost: only what came later is in them besides. In a
-    cluster the role looks, whether the volumes are older than the backup.
+    cluster the role looks, whether the volumes are older than the backup. A server outside keeps its names itself.
     """
+    if not settings.pod and not settings.object_store["data"]:
+        return True
     if settings.pod:
         made = request.get("blobs") or []
         return found["own"] and bool(made) and max(made) < found["point"]["time"]
