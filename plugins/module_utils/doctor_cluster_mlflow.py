@@ -18,6 +18,11 @@ COMPONENT, PORT, CONTAINER = "mlflow", 5000, "mlflow"
 HTTPS = 443
 
 
+def ready(pods):
+    """Return the pods that take requests: what keeps the others from it is told of their containers."""
+    return [pod for pod in pods if is_ready(pod)]
+
+
 def of_mlflow(facts):
     """Return the pods of MLflow's servers that are not about to go. Raises NotChecked."""
     return [
@@ -31,7 +36,7 @@ def of_mlflow(facts):
 def look(behind, plan):
     """Return the facts of this layer, those of doctor_mlflow's checks. `behind` is a doctor_cluster_reach.Behind."""
     lists, server = behind.with_secrets(plan), plan["mlflow"]
-    login, pods = (server["username"], secret(plan, "mlflow_admin_password")), of_mlflow(lists)
+    login, pods = (server["username"], secret(plan, "mlflow_admin_password")), ready(of_mlflow(lists))
     how = {"host_header": server["host_header"], "tls": server["tls"]}
     facts = {"processes": {}, "password": login[1], "server": None, **through(False, login)}
     for pod in pods:
@@ -46,7 +51,7 @@ def look(behind, plan):
         except ClusterError as problem:
             facts["processes"][name] = {"status": None, "body": "", "said": problem.what}
     if not pods:
-        facts["processes"]["mlflow"] = {"status": None, "body": "", "said": "there is no pod of MLflow"}
+        facts["processes"]["mlflow"] = {"status": None, "body": "", "said": "no pod of MLflow is ready"}
     facts["schema"] = schema(behind, plan, pods)
     facts["entry"] = [(host, get(host, port, READS, login, tls=True, timeout=10)) for host, port in addresses(plan, lists)]
     return facts
@@ -54,12 +59,11 @@ def look(behind, plan):
 
 def schema(behind, plan, pods):
     """Return (exit code, words) of the program that holds both schemas against MLflow; the code is None where it was not run."""
-    ready = [pod["metadata"]["name"] for pod in pods if is_ready(pod)]
-    if not ready:
+    if not pods:
         return None, "no pod of MLflow is ready"
     try:
         argv = ["python", f"{plan['mlflow']['programs']}/mlflow_schema.py", "check"]
-        code, _said, words = behind.run(plan, ready[0], CONTAINER, argv)
+        code, _said, words = behind.run(plan, pods[0]["metadata"]["name"], CONTAINER, argv)
     except ClusterError as problem:
         return None, str(problem)
     return code, words.strip()

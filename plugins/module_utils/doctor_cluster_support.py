@@ -10,7 +10,7 @@ from ansible_collections.mlops.platform.plugins.module_utils import cluster_clie
 from ansible_collections.mlops.platform.plugins.module_utils.cluster import ClusterError
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_api import namespaced
 from ansible_collections.mlops.platform.plugins.module_utils.doctor import NotChecked
-from ansible_collections.mlops.platform.plugins.module_utils.doctor_cluster_reach import decoded
+from ansible_collections.mlops.platform.plugins.module_utils.doctor_cluster_reach import OWN_SECRETS, decoded
 
 # of which a bundle has the objects as they are; of Secrets it has the names alone
 SHOWN = ("nodes", "pods", "persistentvolumeclaims", "deployments", "statefulsets", "jobs", "services", "configmaps")
@@ -25,7 +25,9 @@ WORD = 16
 def hidden(facts, given, user):
     """Return the needles (doctor_redact) of what the platform's Secrets hold, and of `given`."""
     found = {name: doctor_redact.lines_of(value) for name, value in given.items() if value}
-    for secret in (facts.get("secrets") or (None, ""))[0] or []:
+    secrets = (facts.get("secrets") or (None, ""))[0] or []
+    # a value that stands in several is called by where it is from
+    for secret in sorted(secrets, key=lambda one: not one["metadata"]["name"].endswith(OWN_SECRETS)):
         for key in secret.get("data") or {}:
             if key in OPEN_KEYS:
                 continue

@@ -79,7 +79,7 @@ def test_a_service_that_is_not_there_is_a_finding_with_the_modules_words(cluster
     said = {one["id"]: one["said"] for one in report["findings"]}
     assert said["postgresql-unreachable"] == "there is no Service mlops-postgresql in the namespace ns"
     assert said["s3-unreachable"] == "there is no Service mlops-object-store in the namespace ns"
-    assert said["mlflow-unreachable"] == "there is no pod of MLflow"
+    assert said["mlflow-unreachable"] == "no pod of MLflow is ready"
 
 
 def test_a_bundle_hides_what_secrets_hold_and_what_was_given(cluster):
