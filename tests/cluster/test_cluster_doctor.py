@@ -19,8 +19,8 @@ from lib.platform_faults.planting import forms, matches, told
 def bundle(platform):
     """The files of a bundle, with secrets planted in events; {name: bytes}."""
     path = platform.scratch / "bundle.tar.gz"
-    for number, value in enumerate(form for secret in hidden(platform).values() for form in forms(secret)):
-        meta = {"name": f"planted-{number}", "namespace": platform.namespace}
+    for value in (form for secret in hidden(platform).values() for form in forms(secret)):
+        meta = {"generateName": "planted-", "namespace": platform.namespace}
         about = {"kind": "Pod", "namespace": platform.namespace, "name": "planted"}
         event = {"metadata": meta, "involvedObject": about, "type": "Warning", "reason": "Planted", "message": f"planted {value} planted"}
         platform.cluster.core.create_namespaced_event(platform.namespace, event)
