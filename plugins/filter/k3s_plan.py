@@ -25,7 +25,8 @@ options:
   settings:
     description:
       - The wishes for the cluster, with the keys version, pods, services, dns, domain, endpoint, datastore, encryption, token, extra,
-        s3, schedule, clock_limit and archives (lists of paths, each that of some hosts).
+        s3, schedule, clock_limit and archives (lists of paths, each that of some hosts); and restoring, whether a snapshot is restored,
+        which may have been begun before.
     type: dict
     required: true
 """

@@ -151,6 +151,11 @@ def cluster(hosts, servers, holders, healthy, wanted):
 def host(one, wanted):
     """Return what is wrong with one host that was looked at."""
     info, problems = one["info"], list(one["info"]["obstacles"])
+    if info.get("restoring") and not wanted.get("restoring"):
+        problems.append(
+            "the cluster was being taken back to a snapshot, and that has not ended: run playbooks/cluster_restore.yml again, with the same"
+            " snapshot"
+        )
     if info["version"] and info["data"] and k3s_versions.parse(wanted["version"]):
         step = k3s_versions.step_problem(info["version"], wanted["version"])
         if step:

@@ -68,3 +68,13 @@ def data(data_dir):
     if any(os.path.exists(os.path.join(data_dir, "server", part)) for part in ("db/etcd", "db/state.db", "db/kine", "tls/server-ca.key")):
         return "server"
     return "agent" if os.path.exists(os.path.join(data_dir, "agent", "client-kubelet.key")) else ""
+
+
+def member(data_dir):
+    """Return whether a datastore of a server lies here. Without one it begins a cluster, or joins one, however much else it has."""
+    return any(os.path.exists(os.path.join(data_dir, "server", "db", part)) for part in ("etcd/member", "state.db", "kine"))
+
+
+def aside(data_dir):
+    """Return where the etcd of a server lies while the cluster is taken back to a snapshot (k3s_restore)."""
+    return os.path.join(data_dir, "server", "db", "etcd-before-restore")

@@ -16,12 +16,17 @@ def at_port(endpoint):
     return f"[{endpoint}]:6443" if ":" in endpoint and not endpoint.startswith("[") else f"{endpoint}:6443"
 
 
+def stays(info, is_source, settings):
+    """Return whether a server is what it was: it has data, and also a datastore, without which it has to join again as a new one does."""
+    return info.get("data") == "server" and (info.get("member", True) or is_source or settings["datastore"])
+
+
 def join_of(name, host, source, hosts, settings, exists):
     """Return the URL through which a server joins, empty for the one that begins a cluster. A member keeps what it joined with."""
     if settings["datastore"]:
         return ""
     info = host["info"] or {}
-    if info.get("data") == "server":
+    if stays(info, name == source, settings):
         # what is on the disk was right, and another text would restart the server for nothing
         return info["config"].get("server", "")
     if name == source and not exists:
@@ -34,9 +39,9 @@ def upgrades(info, settings):
     return bool(info.get("data") and info["version"] and info["version"] != settings["version"])
 
 
-def begins(first, info, settings):
+def begins(first, info, is_source, settings):
     """Return whether a server begins its cluster, or has begun it: one that has data and joined nobody."""
-    return not settings["datastore"] and (first or (info.get("data") == "server" and not info["config"].get("server")))
+    return not settings["datastore"] and (first or (stays(info, is_source, settings) and not info["config"].get("server")))
 
 
 def make(hosts, settings):
@@ -51,7 +56,8 @@ def make(hosts, settings):
     healthy = [name for name in holders if hosts[name]["info"]["healthy"]]
     exists = bool(holders)
     # whom the others ask: a healthy server, else one with data, which is started before them, else the first of the inventory
-    source = (healthy or holders or servers or [""])[0]
+    members = [name for name in holders if hosts[name]["info"].get("member", True)]
+    source = (healthy or members or holders or servers or [""])[0]
     problems = k3s_checks.settings(settings) + k3s_checks.inventory(hosts, servers, settings)
     problems += k3s_archives.problems(settings["archives"])
     problems += k3s_checks.cluster(hosts, servers, holders, healthy, settings)
@@ -77,7 +83,7 @@ def make(hosts, settings):
         plan[name] = {
             "node_name": host["node_name"],
             "address": host["address"],
-            "init": begins(name == source and not exists, info, settings),
+            "init": begins(name == source and not exists, info, name == source, settings),
             "join": join_of(name, host, source, hosts, settings, exists) if host["role"] == "server" else f"https://{at_port(first)}",
             "upgrade": upgrade,
             # once for all servers, before the first of them has another version

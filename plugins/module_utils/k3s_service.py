@@ -19,12 +19,17 @@ class Failed(Exception):
     """A command that did not do what it was asked for."""
 
 
+def call(*command):
+    """Run a command and return its output. Raises Failed."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode:
+        raise Failed(f"{' '.join(command)}: {done.stderr.decode('utf-8', 'replace').strip()}")
+    return done.stdout.decode("utf-8", "replace")
+
+
 def systemctl(*arguments):
     """Run systemctl and return its output. Raises Failed."""
-    done = subprocess.run(["systemctl", *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    if done.returncode:
-        raise Failed(f"systemctl {' '.join(arguments)}: {done.stderr.decode('utf-8', 'replace').strip()}")
-    return done.stdout.decode("utf-8", "replace")
+    return call("systemctl", *arguments)
 
 
 def state(unit):

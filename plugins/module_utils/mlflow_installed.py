@@ -21,10 +21,10 @@ def installed(data_dir):
     return {"environment": os.path.basename(match[1]), "version": version(match[1])}
 
 
-def version(environment):
-    """Return the version of mlflow in a virtual environment, None where it has none or is not complete."""
+def version(environment, package="mlflow"):
+    """Return the version of a package in a virtual environment, None where it has none or is not complete."""
     if not os.path.exists(os.path.join(environment, ".complete")):
         return None
-    for path in glob.glob(os.path.join(glob.escape(environment), "lib", "python*", "site-packages", "mlflow-*.dist-info")):
-        return os.path.basename(path)[len("mlflow-") : -len(".dist-info")]
+    for path in glob.glob(os.path.join(glob.escape(environment), "lib", "python*", "site-packages", f"{package}-*.dist-info")):
+        return os.path.basename(path)[len(package) + 1 : -len(".dist-info")]
     return None

@@ -14,7 +14,8 @@ description:
   - Looks at a key, its certificate and the certificate of the authority that signed it, all at once, and says what is not as it should be.
     Where that is nothing, none of the modules that make keys, requests and certificates has to be called.
   - The key is to be one of ECDSA P-256 without a password. A certificate of an authority is to sign others and nothing else; any other
-    is to sign what its service says, and to hold for exactly O(subject_alt_name) and O(extended_key_usage).
+    is to sign what its service says, and to hold for exactly O(subject_alt_name) and O(extended_key_usage). One that is both, its own
+    authority and a service's, is to do both.
   - It changes nothing.
 options:
   path:
@@ -26,7 +27,8 @@ options:
     type: path
     required: true
   authority_path:
-    description: The certificate of the authority that is to have signed it. Unset means that it is one itself, and has signed itself.
+    description: The certificate of the authority that is to have signed it. Unset means that it is one itself, and has signed itself;
+      with O(extended_key_usage) it is a service's own, too.
     type: path
   common_name:
     description: The subject's common name.
@@ -203,7 +205,12 @@ def problems(params, certificate, key, authority, now):
     oids = {"serverAuth": ExtendedKeyUsageOID.SERVER_AUTH, "clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH}
     extended = {oids[name] for name in params["extended_key_usage"]}
     own = authority is None
-    wanted = ({"key_cert_sign", "crl_sign"}, True, extended, (True, 0, True)) if own else ({"digital_signature"}, True, extended, None)
+    if not own:
+        wanted = ({"digital_signature"}, True, extended, None)
+    elif extended:
+        wanted = ({"digital_signature", "key_cert_sign"}, True, extended, (True, None, True))
+    else:
+        wanted = ({"key_cert_sign", "crl_sign"}, True, extended, (True, 0, True))
     if purpose(certificate) != wanted:
         found.append("it is for another purpose")
     if certificate.not_valid_after_utc - now < timedelta(days=params["days_left"]):

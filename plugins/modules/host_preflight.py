@@ -145,6 +145,10 @@ host:
       description: The C(environment) and the C(version) that MLflow's services are configured with, null where there are none.
       type: dict
       sample: {"environment": "mlflow-py3.11-0123456789ab", "version": "3.17.2"}
+    object_store:
+      description: The version of the SeaweedFS that the object store's service is configured with, empty where there is none.
+      type: str
+      sample: "4.48"
     upgrade:
       description: The journal of the last upgrade, as M(mlops.platform.host_upgrade) keeps it, empty where there was none.
       type: dict
@@ -170,7 +174,13 @@ import os
 import pwd
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mlops.platform.plugins.module_utils import clients_seen, host_checks, mlflow_installed, upgrade_journal
+from ansible_collections.mlops.platform.plugins.module_utils import (
+    clients_seen,
+    host_checks,
+    mlflow_installed,
+    object_store_installed,
+    upgrade_journal,
+)
 
 
 def default_data_dir(root):
@@ -278,6 +288,7 @@ def main():
             "python_complete": bool(python and python["venv"]),
             "environments": host_checks.complete_environments(data_dir),
             "mlflow": mlflow_installed.installed(data_dir),
+            "object_store": object_store_installed.version(data_dir),
             "upgrade": upgrade,
             "upgrade_pending": upgrade.get("state") in upgrade_journal.PENDING,
             "upgrade_holder": holder,

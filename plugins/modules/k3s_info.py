@@ -61,6 +61,12 @@ node:
     data:
       description: Whose data lies here, V(server), V(agent) or an empty text.
       type: str
+    member:
+      description: Whether a datastore of a server lies here. Without one it has to join again, whatever its data.
+      type: bool
+    restoring:
+      description: Whether the cluster was being taken back to a snapshot here, and that has not ended.
+      type: bool
     active:
       description: Which unit runs, V(server), V(agent) or an empty text.
       type: str
@@ -188,6 +194,8 @@ def main():
             "intact": intact,
             "images": k3s_archives.present(data_dir),
             "data": k3s_files.data(data_dir),
+            "member": k3s_files.member(data_dir),
+            "restoring": os.path.isdir(k3s_files.aside(data_dir)),
             "active": active[0] if active else "",
             "ca_hash": k3s_files.token(data_dir)["hash"],
             "token_form": ("long" if token["hash"] else "short") if token["password"] else "",

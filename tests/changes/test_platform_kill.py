@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
 import time
-from pathlib import Path
 
 import pytest
 from lib import platform_mlflow_client
 from lib import platform_proc as proc
+from lib.platform_mlflow_load import MlflowClient
 
 BUCKET = "mlflow-artifacts"
 
@@ -67,58 +65,14 @@ def settled(platform):
     }
 
 
-class MlflowClient:
-    """MLflow's own client with its default retries, in a process of its own: logs metrics and artifacts until it is asked for the result.
-
-    `kills` holds (victim, when it was killed, when everything ran and answered again).
-    """
-
-    def __init__(self, platform):
-        self.kills, self.result = [], None
-        program, self.log = platform.scratch / "client.py", platform.scratch / "client.log"
-        program.write_text(Path(platform_mlflow_client.__file__).read_text(encoding="utf-8"))
-        environment = {
-            "MLFLOW_TRACKING_URI": platform.url,
-            "MLFLOW_TRACKING_USERNAME": "admin",
-            "MLFLOW_TRACKING_PASSWORD": platform.secret("mlflow_admin_password"),
-            "MLFLOW_TRACKING_SERVER_CERT_PATH": platform.ca,
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            # a bar for each file that is read back
-            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        }
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [platform.python("mlflow"), program],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env={"PATH": "/usr/bin:/bin", "HOME": str(platform.scratch), "LANG": "C.UTF-8"},
-                cwd=platform.scratch,
-            )
-        self.process.stdin.write(json.dumps(environment) + "\n")
-        self.process.stdin.flush()
-        assert self.process.stdout.readline() == "started\n", self.log.read_text()[-2000:]
-
-    def finish(self):
-        """Let it end its calls and read back what was acknowledged; return what it found."""
-        if self.result is None:
-            out, _unused = self.process.communicate(timeout=400)
-            self.result = json.loads(out)
-        return self.result
-
-    def during(self, kind, start, end):
-        """Return the seconds of the calls of `kind` that were under way between two times."""
-        return [seconds for one, began, seconds in self.finish()["calls"] if one == kind and began < end and began + seconds > start]
-
-
 @pytest.fixture(scope="module")
 def client(platform):
     platform.wait_until_up()
     client = MlflowClient(platform)
+    # (victim, when it was killed, when everything ran and answered again) of each
+    client.kills = []
     yield client
-    client.process.kill()
-    client.process.communicate()
+    client.end()
 
 
 @pytest.mark.parametrize("victim", VICTIMS)

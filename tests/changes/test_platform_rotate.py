@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+
 import psycopg2
 import pytest
 from botocore.exceptions import ClientError
+from lib import platform_attack
 from lib.long_tests import LONG
 from lib.platform_clients import postgresql, s3
 from lib.platform_interrupt import kill_in
@@ -68,6 +72,42 @@ def test_what_is_named_is_rotated_and_nothing_else(generated):
     assert not [name for name in FILES if before[name] in done.output or after[name] in done.output]
     assert logins(platform) == []
     platform.run().unchanged()
+
+
+def opened(platform, pair):
+    """Return how many of SeaweedFS's gRPC ports talk to who has a certificate and its key."""
+    attack = platform_attack.Attack({})
+    ports = [platform.variables[f"object_store_{part}_port"] + 10000 for part in ("s3", "filer", "master", "volume")]
+    for port in ports:
+        attack.h2(port, pair)
+    return [row[2] for row in attack.rows].count(True)
+
+
+@LONG
+def test_the_old_certificate_of_seaweedfs_opens_nothing(generated, tmp_path):
+    platform = generated
+    now = tuple(platform.data_dir / f"tls/seaweedfs.{end}" for end in ("crt", "key"))
+    old = tuple(shutil.copy(path, tmp_path) for path in now)
+    assert opened(platform, old) == 4
+    kept = [write(platform.http(), "before", b"before")]
+    platform.run("playbooks/rotate.yml", extra={"rotate_secrets": ["certificates"]}).ok()
+    assert (opened(platform, old), opened(platform, now)) == (0, 4)
+    # nor does one of the same name that the authority signs which clients trust
+    assert opened(platform, signed_by_the_platform(platform, tmp_path)) == 0
+    assert missing(platform, kept) == []
+    platform.run().unchanged()
+
+
+def signed_by_the_platform(platform, folder):
+    """Return the paths of a certificate for SeaweedFS's name, and of its key, that the platform's own authority signs."""
+    certificate, key, request = folder / "signed.crt", folder / "signed.key", folder / "signed.csr"
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=seaweedfs.mlops.internal"]
+    authority = ["-CA", platform.data_dir / "ca.crt", "-CAkey", platform.data_dir / "tls/ca.key", "-CAcreateserial", "-days", "1"]
+    for command in (["req", *new, "-keyout", key, "-out", request], ["x509", "-req", "-in", request, *authority, "-out", certificate]):
+        subprocess.run(
+            ["openssl", *command, *(["-CAserial", folder / "serial"] if command[0] == "x509" else [])], check=True, capture_output=True
+        )
+    return certificate, key
 
 
 @LONG

@@ -56,6 +56,32 @@ def test_a_member_keeps_what_it_joined_with():
     assert made["hosts"]["vm2"]["join"] == "https://192.0.2.11:6443"
 
 
+def test_after_a_restore_all_others_join_the_restored_server_also_who_began_the_cluster():
+    hosts = {**running(), "vm1": member(1, member=False, healthy=False), "vm3": member(3, member=False, healthy=False)}
+    found = plan(hosts, SETTINGS)
+    assert (found["problems"], found["source"], found["exists"]) == ([], "vm2", True)
+    assert {name: (one["init"], one["join"]) for name, one in found["hosts"].items() if name != "vm4"} == {
+        "vm1": (False, "https://192.0.2.12:6443"),
+        # what it joined with once is of no use to it, and another text would restart it
+        "vm2": (False, "https://192.0.2.11:6443"),
+        "vm3": (False, "https://192.0.2.12:6443"),
+    }
+    # none answers yet: the one with data is asked, which is started before
+    hosts["vm2"] = member(2, healthy=False)
+    assert plan(hosts, SETTINGS)["source"] == "vm2"
+
+
+def test_a_single_server_without_its_datastore_begins_as_it_did():
+    found = plan({"vm1": member(1, member=False, healthy=False)}, SETTINGS)["hosts"]["vm1"]
+    assert (found["init"], found["join"]) == (True, "")
+
+
+def test_a_restore_that_has_not_ended_is_told_but_to_itself():
+    hosts = {**running(), "vm3": member(3, restoring=True)}
+    only(problems(hosts), "vm3", "run playbooks/cluster_restore.yml again")
+    assert problems(hosts, restoring=True) == []
+
+
 def test_the_plan_for_a_running_cluster_changes_nothing():
     made = plan(running(), SETTINGS)
     assert made["problems"] == []

@@ -127,3 +127,59 @@ def test_an_engine_does_not_take_over_what_another_has_stored():
 def test_a_server_that_does_not_answer_is_no_other_problem():
     assert render_preflight.problems("kubernetes", cluster={"objects": {}}) == []
     assert render_preflight.problems("kubernetes", cluster={"objects": {}}, **minio()) == []
+
+
+def deployed(image):
+    """What preflight is told of an object store that is there."""
+    container = {"name": "seaweedfs", "image": image}
+    return {
+        "objects": {
+            "object_store": [{"metadata": {"name": "mlops-object-store"}, "spec": {"template": {"spec": {"containers": [container]}}}}]
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "says"),
+    [
+        ("docker.io/chrislusf/seaweedfs:4.48", "docker.io/chrislusf/seaweedfs:4.48", ""),
+        ("docker.io/chrislusf/seaweedfs:4.9", "registry.example.com:5000/weed:4.48@sha256:" + "0f" * 32, ""),
+        ("registry.example.com:5000/weed:4.48", "docker.io/chrislusf/seaweedfs:4.9", "4.48 has stored the objects, and 4.9 is older"),
+        ("docker.io/chrislusf/seaweedfs:4.48", "docker.io/chrislusf/seaweedfs:4.48_large_disk", "neither reads what the other"),
+        # nobody knows: a digest alone, and a tag that tells no version
+        ("registry.example.com/weed@sha256:" + "0f" * 32, "docker.io/chrislusf/seaweedfs:4.9", ""),
+        ("docker.io/chrislusf/seaweedfs:latest", "docker.io/chrislusf/seaweedfs:4.9", ""),
+    ],
+)
+def test_an_older_seaweedfs_is_refused(there, wanted, says):
+    found = render_preflight.problems("kubernetes", cluster=deployed(there), object_store_image=wanted)
+    assert [what for what, _remedy in found if says not in what] == [] and len(found) == bool(says)
+    if "is older" in says:
+        assert (
+            render_preflight.problems("kubernetes", cluster=deployed(there), object_store_image=wanted, object_store_downgrade=True) == []
+        )
+
+
+@pytest.mark.parametrize(("there", "count"), [("", 0), ("4.47", 0), ("4.48", 0), ("4.49", 1), ("5.0", 1)])
+def test_an_older_seaweedfs_is_refused_on_a_host_too(there, count):
+    found = render_preflight.problems("local", host={"object_store": there}, object_store_version="4.48")
+    assert len(found) == count
+
+
+@pytest.mark.parametrize(
+    ("image", "version", "count"),
+    [
+        ("docker.io/library/postgres:17", 17, 0),
+        ("docker.io/library/postgres:17.6-bookworm", 17, 0),
+        ("registry.example.com:5000/postgres:17.6@sha256:" + "0f" * 32, 17, 0),
+        ("registry.example.com:5000/postgres", 17, 0),
+        ("registry.example.com/postgres@sha256:" + "0f" * 32, 17, 0),
+        ("registry.example.com/postgres:latest", 17, 0),
+        ("docker.io/library/postgres:18.1", 17, 1),
+        ("docker.io/library/postgres:17", 18, 1),
+    ],
+)
+def test_the_image_of_another_major_version_is_refused(image, version, count):
+    found = problems(postgresql_image=image, postgresql_version=version)
+    assert len(found) == count
+    assert all("postgresql_image" in what for what, _remedy in found)

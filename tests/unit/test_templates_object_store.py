@@ -38,7 +38,7 @@ def test_security_toml_asks_for_a_certificate_everywhere(roles):
     for part in ("master", "volume", "filer", "s3"):
         assert content["grpc"][part]["allowed_commonNames"] == "seaweedfs.mlops.internal"
     for part in ("master", "volume", "filer"):
-        assert content["https"][part]["ca"] == f"{HOST['data_dir']}/ca.crt"
+        assert content["https"][part]["ca"] == f"{HOST['data_dir']}/tls/seaweedfs.crt"
     keys = [content["jwt"][kind] for kind in ("signing", "filer_signing")]
     assert all(len(bytes.fromhex(kind["key"])) == len(bytes.fromhex(kind["read"]["key"])) == 32 for kind in keys)
     assert len(bytes.fromhex(content["s3"]["sse"]["kek"])) == 32

