@@ -104,6 +104,23 @@ def test_a_session_of_a_superuser_is_named_as_what_is_in_the_way(server, setting
     dumps.restore(settings, {})
 
 
+def test_what_a_killed_restore_leaves_lets_nobody_in_and_the_next_one_takes_its_place(server, settings, monkeypatch):
+    """site.yml, which a restore runs before and after, refuses a server with a database that the public may enter."""
+    take.backup(settings, {})
+
+    def killed(*_unused):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(dumps, "load", killed)
+        dumps.restore(settings, {})
+    query = "SELECT datname, has_database_privilege('public', oid, 'CONNECT') FROM pg_database WHERE datname LIKE '%\\_restoring'"
+    assert server.ask("mlops_admin", "postgres", query) == [("mlflow_auth_restoring", False)]
+    before = contents(settings)
+    dumps.restore(settings, {})
+    assert server.ask("mlops_admin", "postgres", query) == [] and contents(settings) == before
+
+
 def test_two_restores_in_one_second_set_aside_what_they_replace_under_two_names(server, settings, monkeypatch):
     take.backup(settings, {})
     clock = SimpleNamespace(monotonic=time.monotonic, gmtime=time.gmtime, strftime=lambda *_unused: "20260101_000000")

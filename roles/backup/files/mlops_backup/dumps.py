@@ -102,6 +102,8 @@ def replace(settings, request):
                 beside = sql.Identifier(f"{one}_restoring")
                 cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(beside))
                 cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(beside, sql.Identifier("mlflow")))
+                # one that a killed restore leaves is as closed as the others: site.yml refuses a server with an open one
+                cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(beside))
                 load(settings, catalog.vault, manifest, folder, one, f"{one}_restoring")
             with database.session(settings, "mlflow_restoring") as restored:
                 addresses.check(settings, manifest, restored)
