@@ -9,13 +9,12 @@ import tarfile
 import time
 
 import pytest
-from lib import platform_proc as proc
 from lib import platform_sweep as sweep
 from lib.long_tests import LONG
 from lib.modules import run_module
 from lib.platform_faults import FAULTS
 from lib.platform_faults.mlflow import connected
-from lib.platform_faults.planting import forms, kept, matches, told
+from lib.platform_faults.planting import forms, found_when_planted, kept
 
 
 @pytest.fixture(scope="module")
@@ -87,28 +86,7 @@ SHORT = {
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in SHORT else LONG) for name in FAULTS])
 def test_a_planted_fault_is_found_with_its_remedy(platform, plan, name):
-    plant, wanted, because = FAULTS[name]
-    secrets = sweep.needles({name: value for name, value in platform.secrets().items() if len(value) > 16})
-    last = {}
-    with plant(platform, plan) as other:
-
-        def found():
-            last["report"] = examine(platform, plan, **other)
-            return matches(told(last["report"]), wanted)
-
-        try:
-            # the longest that an earlier fault is remembered: MLflow keeps a login for a minute
-            proc.wait_until(f"{wanted}", found, 100)
-        except AssertionError:
-            raise AssertionError(f"wanted {sorted(wanted)}, found {json.dumps(last['report']['findings'], indent=1)}") from None
-    findings = last["report"]["findings"]
-    assert all(one["remedy"] and one["what"] and one["severity"] in ("error", "warning") for one in findings)
-    for ident, causes in because.items():
-        for one in findings:
-            if one["id"] == ident:
-                assert set(causes) <= set(one["because"]), one
-    assert not sweep.search(json.dumps(last["report"]).encode(), secrets)
-    platform.wait_until_up()
+    found_when_planted(platform, plan, FAULTS[name], examine)
 
 
 # with and without a login of MLflow's own, also such as it answers to everybody with 404

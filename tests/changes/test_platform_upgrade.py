@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 from lib.long_tests import LONG
-from lib.platform import PORTS, Platform, remove_user, user_exists
 from lib.platform_journal import API, Journal, write
-from lib.platform_upgrade import NEW, OLD, OnHost
+from lib.platform_upgrade import NEW, OLD, old_on_host
 
 # with two MLflows and all runs of playbooks it takes an hour
 pytestmark = LONG
@@ -17,18 +14,8 @@ pytestmark = LONG
 @pytest.fixture(scope="module")
 def old():
     """A platform of its own with the older MLflow and data."""
-    had_user = user_exists()
-    platform = Platform.new(ports=PORTS + 200)
-    platform.variables["mlflow_version"] = OLD
-    try:
-        upgraded = OnHost(platform.install())
-        upgraded.fill()
-        yield upgraded
-    finally:
-        platform.reset()
-        shutil.rmtree(f"{platform.data_dir}-backup", ignore_errors=True)
-        if not had_user:
-            remove_user()
+    with old_on_host() as found:
+        yield found
 
 
 @pytest.mark.parametrize("step", ["install", "backup", "stop", "save", "migrate", "start", "verify"])

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 import pytest
 from lib.long_tests import LONG
-from lib.platform import PORTS, Platform, remove_user, user_exists
-from lib.platform_upgrade import NEW, OLD, OnHost
+from lib.platform_upgrade import NEW, OLD, old_on_host
 
 # an installation with two MLflows and two upgrades
 pytestmark = [LONG, pytest.mark.skipif(os.geteuid() != 0, reason="only root installs the distribution's PostgreSQL")]
@@ -17,18 +15,8 @@ pytestmark = [LONG, pytest.mark.skipif(os.geteuid() != 0, reason="only root inst
 @pytest.fixture(scope="module")
 def old():
     """A platform of its own with the older MLflow, PostgreSQL of the distribution, and data."""
-    had_user = user_exists()
-    platform = Platform.new(PORTS + 200, "mlops-dump")
-    platform.variables.update(mlflow_version=OLD, postgresql_engine="package")
-    try:
-        upgraded = OnHost(platform.install())
-        upgraded.fill()
-        yield upgraded
-    finally:
-        platform.reset()
-        shutil.rmtree(f"{platform.data_dir}-backup", ignore_errors=True)
-        if not had_user:
-            remove_user()
+    with old_on_host("mlops-dump", postgresql_engine="package") as found:
+        yield found
 
 
 def test_what_fails_after_the_migration_goes_back_to_the_dump(old):

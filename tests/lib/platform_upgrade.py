@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 
+from lib.platform import PORTS, Platform, remove_user, user_exists
 from lib.platform_journal import API, missing, write
 
 # of both substrates; roles/local_runtime/files has a lock file of each
@@ -54,3 +57,20 @@ class OnHost(Upgraded):
     def upgrade(self, **variables):
         """Upgrade, and return the run."""
         return self.platform.run("playbooks/upgrade.yml", extra={"mlflow_version": NEW, **variables})
+
+
+@contextlib.contextmanager
+def old_on_host(name="mlops-test", **variables):
+    """Give a platform of its own (OnHost) with the older MLflow and data; it and its backups are gone afterwards."""
+    had_user = user_exists()
+    platform = Platform.new(PORTS + 200, name)
+    platform.variables.update(mlflow_version=OLD, **variables)
+    try:
+        upgraded = OnHost(platform.install())
+        upgraded.fill()
+        yield upgraded
+    finally:
+        platform.reset()
+        shutil.rmtree(f"{platform.data_dir}-backup", ignore_errors=True)
+        if not had_user:
+            remove_user()
