@@ -8,7 +8,7 @@ import json
 
 import pytest
 from ansible_collections.mlops.platform.plugins.module_utils import upgrade_journal
-from lib import backup_program  # noqa: F401  (with it mlops_backup can be imported)
+from lib.backup_program import FILES
 from lib.render import ROOT
 from mlops_backup import lock
 
@@ -59,3 +59,5 @@ def test_an_upgrade_is_waited_for_while_mlflow_stands_still(data, state):
 def test_the_lock_of_a_cluster_is_that_of_backups():
     """Two programs in different images, neither of which has the other's files."""
     assert (lock.SPACE, lock.NUMBER) == garbage.LOCK
+    # the program's own, which lib.backup_program has found
+    assert lock.__file__.startswith(str(FILES))
