@@ -175,6 +175,9 @@ def test_an_older_seaweedfs_is_refused_on_a_host_too(there, count):
         ("registry.example.com:5000/postgres", 17, 0),
         ("registry.example.com/postgres@sha256:" + "0f" * 32, 17, 0),
         ("registry.example.com/postgres:latest", 17, 0),
+        # numbers of somebody's own
+        ("registry.example.com/postgres:1", 17, 0),
+        ("registry.example.com/postgres:2026.11", 17, 0),
         ("docker.io/library/postgres:18.1", 17, 1),
         ("docker.io/library/postgres:17", 18, 1),
     ],
