@@ -116,7 +116,7 @@ def kept_by_backups(platform, variables, there, model):
             there.delete_object(Bucket=BUCKET, Key=entry["Key"], VersionId=entry["VersionId"])
         confirmed = {"backup_restore_confirm": str(platform.data_dir), "backup_restore_time": "backup"}
         platform.run("playbooks/restore.yml", extra={**variables, **confirmed}).ok()
-        platform.wait_until_up()
+        assert platform.answers()
         assert download(platform, "model.bin") == model and download(platform, "later.bin") == b"later"
     finally:
         for left in (f"{platform.data_dir}-backup", platform.data_dir / "backup"):
