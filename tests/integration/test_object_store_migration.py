@@ -113,7 +113,9 @@ def kept_by_backups(platform, variables, there, model):
         assert not [one["Name"] for one in there.list_buckets()["Buckets"] if one["Name"].startswith(f"{BUCKET}-")]
         platform.run("playbooks/backup.yml", extra=variables).ok()
         for entry in there.list_object_versions(Bucket=BUCKET, Prefix="artifacts/0/migration/")["Versions"]:
-            there.delete_object(Bucket=BUCKET, Key=entry["Key"], VersionId=entry["VersionId"])
+            # of that one a delete marker would stay, as of what somebody has deleted since: docs/backup.md says what that means
+            if entry["Key"] != KEY:
+                there.delete_object(Bucket=BUCKET, Key=entry["Key"], VersionId=entry["VersionId"])
         confirmed = {"backup_restore_confirm": str(platform.data_dir), "backup_restore_time": "backup"}
         platform.run("playbooks/restore.yml", extra={**variables, **confirmed}).ok()
         assert platform.answers()
