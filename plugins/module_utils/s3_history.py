@@ -9,8 +9,8 @@ import re
 
 from ansible_collections.mlops.platform.plugins.module_utils.s3_pages import pages_of_all
 
-# one version, or one delete marker (size None, no etag), of a key
-Entry = collections.namedtuple("Entry", "key size etag version latest")
+# One version, or one delete marker (size None, no etag), of a key. `time`: when it came, with a zone; None of one that no server listed
+Entry = collections.namedtuple("Entry", "key size etag version latest time", defaults=[None])
 KINDS = re.compile(rb"<(Version|DeleteMarker)[\s>]")
 EVENT = "after-call.s3.ListObjectVersions"
 
@@ -26,18 +26,17 @@ def history(connection, bucket):
     connection.listen(EVENT, keep_order)
     found = {}
     for versioned, page in pages_of_all(connection, bucket):
-        for moment, entry in _together(page) if versioned else _objects(page):
-            found.setdefault(entry.key, []).append((moment, entry))
-    for key, entries in found.items():
-        if len(entries) > 1:
-            # Newest first, as S3 lists them; a server that does not is put right by time. Equal times stay as they were listed.
-            entries.sort(key=lambda item: (item[1].latest, item[0]), reverse=True)
-        found[key] = [entry for _moment, entry in reversed(entries)]
+        for entry in _together(page) if versioned else _objects(page):
+            found.setdefault(entry.key, []).append(entry)
+    for entries in found.values():
+        # Newest first, as S3 lists them; a server that does not is put right by time. Equal times stay as they were listed.
+        entries.sort(key=lambda entry: (entry.latest, entry.time), reverse=True)
+        entries.reverse()
     return found
 
 
 def _together(page):
-    """Yield (time, Entry) of a page, versions and delete markers in the order in which the server listed them."""
+    """Yield each Entry of a page, versions and delete markers in the order in which the server listed them."""
     versions, markers = page.get("Versions", []), page.get("DeleteMarkers", [])
     kinds = page.get("Kinds", [])
     if (kinds.count(b"Version"), kinds.count(b"DeleteMarker")) != (len(versions), len(markers)):
@@ -46,13 +45,13 @@ def _together(page):
     for kind in kinds:
         found = lists[kind].pop()
         size, etag = (found["Size"], found.get("ETag", "").strip('"')) if kind == b"Version" else (None, "")
-        yield found["LastModified"], Entry(found["Key"], size, etag, found.get("VersionId") or "null", bool(found.get("IsLatest")))
+        yield Entry(found["Key"], size, etag, found.get("VersionId") or "null", bool(found.get("IsLatest")), found["LastModified"])
 
 
 def _objects(page):
-    """Yield (None, Entry) of a page of a server that has no versions: no key has two entries to order by time."""
+    """Yield each Entry of a page of a server that has no versions."""
     for found in page.get("Contents", []):
-        yield None, Entry(found["Key"], found["Size"], found.get("ETag", "").strip('"'), "null", True)
+        yield Entry(found["Key"], found["Size"], found.get("ETag", "").strip('"'), "null", True, found["LastModified"])
 
 
 def newest(entries):

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import yaml
 from lib import platform_proc as proc
+from lib.backup_program import KEY
 from lib.long_tests import LONG
 from lib.platform import PORTS
 from lib.platform_journal import Journal, missing
 
-KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0" * 2
 BUCKET, MANY = "mlflow-artifacts", 200
 SETTINGS = {"mlops_backup": True, "mlops_backup_wal_seconds": 5, "backup_key": KEY, "backup_drill_port": PORTS + 71}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import secrets
 import shutil
 import stat
+import time
 import uuid
 
 import pytest
@@ -106,24 +108,48 @@ def test_there_and_back(platform, outside):
 
 
 def kept_by_backups(platform, variables, there, model):
-    """With the objects at a server outside too a backup is taken and rehearsed, and what is lost comes back."""
+    """With the objects at a server outside too a backup is taken and rehearsed; what is lost comes back, and objects go back with the rows."""
+    backups = {**variables, "mlops_backup": True, "mlops_backup_wal_seconds": 5, "backup_restore_confirm": str(platform.data_dir)}
     try:
         platform.run("playbooks/backup.yml", extra={**variables, "backup_engine": "dump"}).ok()
         assert "rto_seconds" in platform.run("playbooks/drill.yml", extra={**variables, "backup_engine": "dump"}).ok().output
         assert not [one["Name"] for one in there.list_buckets()["Buckets"] if one["Name"].startswith(f"{BUCKET}-")]
-        platform.run("playbooks/backup.yml", extra=variables).ok()
+        platform.run(extra=backups).ok()
+        platform.run("playbooks/backup.yml", extra=backups).ok()
+        as_it_was_at(platform, there, backups)
+        # the newest state, with versions lost for good: nothing that was written since is covered
+        upload(platform, "new.bin", b"newest")
         for entry in there.list_object_versions(Bucket=BUCKET, Prefix="artifacts/0/migration/")["Versions"]:
-            # of that one a delete marker would stay, as of what somebody has deleted since: docs/backup.md says what that means
-            if entry["Key"] != KEY:
+            if entry["Key"].endswith(("model.bin", "later.bin")):
                 there.delete_object(Bucket=BUCKET, Key=entry["Key"], VersionId=entry["VersionId"])
-        confirmed = {"backup_restore_confirm": str(platform.data_dir), "backup_restore_time": "backup"}
-        platform.run("playbooks/restore.yml", extra={**variables, **confirmed}).ok()
+        platform.run("playbooks/restore.yml", extra=backups).ok()
         assert platform.answers()
         assert download(platform, "model.bin") == model and download(platform, "later.bin") == b"later"
+        assert download(platform, "new.bin") == b"newest"
+        platform.run(extra=variables).ok()
     finally:
         for left in (f"{platform.data_dir}-backup", platform.data_dir / "backup"):
             shutil.rmtree(left, ignore_errors=True)
         (platform.data_dir / "etc/backup.json").unlink(missing_ok=True)
+
+
+def as_it_was_at(platform, there, backups):
+    """A time between two changes, with what only the server outside has of it; and then the backup's own."""
+    model, history = download(platform, "model.bin"), bodies(there, BUCKET, KEY)
+    upload(platform, "model.bin", b"as it was")
+    upload(platform, "new.bin", b"new")
+    # whole seconds are what a server says of its versions
+    time.sleep(1.5)
+    then = datetime.datetime.now(datetime.timezone.utc)
+    time.sleep(1.5)
+    upload(platform, "model.bin", b"too late")
+    upload(platform, "new.bin", b"too late")
+    there.delete_object(Bucket=BUCKET, Key="artifacts/0/migration/later.bin")
+    platform.run("playbooks/restore.yml", extra={**backups, "backup_restore_time": then.isoformat()}).ok()
+    assert [download(platform, f"{name}.bin") for name in ("model", "new", "later")] == [b"as it was", b"new", b"later"]
+    platform.run("playbooks/restore.yml", extra={**backups, "backup_restore_time": "backup"}).ok()
+    assert [download(platform, f"{name}.bin") for name in ("model", "later")] == [model, b"later"]
+    assert bodies(there, BUCKET, KEY) == history
 
 
 def refused_by_site(platform, variables):

@@ -1,4 +1,4 @@
-"""Brings a bucket to what a backup says of it: what is missing or unreadable is written again, what is newer is covered, nothing is lost.
+"""Brings a bucket to what a backup says of it: what is missing is written again, what came too late is covered, nothing is lost.
 
 The versions themselves are written by the code that copies buckets between servers: the backup stands in for the source's server.
 """
@@ -13,7 +13,9 @@ from ansible_collections.mlops.platform.plugins.module_utils.s3_ends import each
 from ansible_collections.mlops.platform.plugins.module_utils.s3_history import Entry, history, missing
 from ansible_collections.mlops.platform.plugins.module_utils.s3_transfer import Changed, Transfer
 
-from mlops_backup.objects import CONTEXT, digest
+from mlops_backup.catalog import moment
+from mlops_backup.objects import digest
+from mlops_backup.objects_kept import Kept
 from mlops_backup.problems import BackupError
 
 # seconds until what could not be read is read once more: a store that was away, or is on its way up, has lost nothing
@@ -34,64 +36,21 @@ def listed(target):
         raise BackupError(f"the object store: {error}") from None
 
 
-class Body:
-    """The content of an answer, as botocore's body is read."""
-
-    def __init__(self, blocks, first, length):
-        self.blocks, self.skip, self.left, self.pending = blocks, first, length, b""
-
-    def read(self, size):
-        """Return up to `size` bytes, b"" at the end."""
-        while len(self.pending) < size and (block := next(self.blocks, None)) is not None:
-            drop = min(self.skip, len(block))
-            self.skip -= drop
-            self.pending += block[drop:]
-            if len(self.pending) >= self.left:
-                break
-        found = self.pending[: min(size, self.left)]
-        self.pending, self.left = self.pending[len(found) :], self.left - len(found)
-        return found
-
-    def close(self):
-        """Read no further."""
-        self.blocks.close()
-
-
-class Kept:
-    """The backup as the server that versions are copied from: it answers the few requests that a copy sends."""
-
-    def __init__(self, vault, records):
-        self.vault, self.records, self.where = vault, records, vault.store.where
-
-    def call(self, _what, operation, Key, VersionId=None, Range=None, **_unused):  # noqa: N803 - as S3 calls them
-        """Answer one request. Raises S3Error when what is kept is damaged."""
-        record = self.records[Key, VersionId or "null"]
-        if operation == "head_object":
-            # the parts in which it was written, so that it gets the same ETag again
-            return {**record["headers"], "ContentLength": record["part"] or record["size"], "TagCount": 0}
-        first, last = (int(word) for word in Range[len("bytes=") :].split("-")) if Range else (0, record["size"] - 1)
-        blocks = self._blocks(record)
-        return {"Body": Body(blocks, first, last - first + 1)}
-
-    def _blocks(self, record):
-        try:
-            yield from self.vault.blocks(record["place"], CONTEXT, compress=False, record=record)
-        except BackupError as error:
-            raise S3Error(str(error)) from None
-
-
 class Restore:
     """The restore of one bucket."""
 
-    def __init__(self, vault, records, target, workers, cover):
-        """Restore `records` to `target`. `cover`: whether readers get the backup's content where somebody has written since."""
-        self.vault, self.target, self.workers, self.cover, self.lock = vault, target, workers, cover, threading.Lock()
+    def __init__(self, vault, records, target, workers, taken=None, until=None):
+        """Restore `records`, of a backup `taken` at a time, to `target`. `until`: the time whose content readers get, None for now's."""
+        self.vault, self.target, self.workers, self.lock = vault, target, workers, threading.Lock()
+        self.taken, self.until = taken, until
         self.records = {(record["key"], record["version"]): record for record in records}
         self.wanted = {}
         for record in records:
             entry = Entry(record["key"], record["size"], record["etag"], record["version"], record["latest"])
             self.wanted.setdefault(record["key"], []).append(entry)
         self.transfer = Transfer((Kept(vault, self.records), target[1]), target)
+        # for what the server has, and no backup
+        self.again = Transfer(target, target)
         self.there = history(*target)
         # SHA-256 by key and version of what the server holds
         self.found = {}
@@ -99,12 +58,18 @@ class Restore:
 
     def run(self):
         """Restore every key. Raises BackupError when one could not be, and S3Error where the server does not answer any more."""
-        doubtful = self._each(self.one, sorted(self.wanted))
+        self._twice(self.one, self.wanted)
+        if self.until:
+            self._twice(self.later, self.there.keys() - self.wanted.keys())
+        return self.counts
+
+    def _twice(self, work, keys):
+        """Do `work` for all `keys`, and once more, `sure`, for those for which it says that it is not done."""
+        doubtful = self._each(work, sorted(keys))
         if doubtful:
             self.reach()
             time.sleep(PATIENCE)
-            self._each(lambda key: self.one(key, sure=True), doubtful)
-        return self.counts
+            self._each(lambda key: work(key, sure=True), doubtful)
 
     def _each(self, work, keys):
         """Do `work` for all `keys`; return those for which it says that it is not done. Raises BackupError when one could not be."""
@@ -146,10 +111,41 @@ class Restore:
         count, _older = missing(wanted, there, self.proof)
         if count is None:
             # somebody has written since
-            count = 1 if self.cover and not self.alike(wanted[-1], there[-1]) else 0
+            count = 0
+            if self.until and (then := self.within(there)):
+                self.cover(then, there[-1])
+            elif self.until and not self.alike(wanted[-1], there[-1]):
+                count = 1
         for entry in wanted[len(wanted) - count :]:
             self.write(entry)
         return True
+
+    def later(self, key, sure=False):
+        """Bring back of one key that is in no backup what readers got at `until`; return whether that is done. Raises S3Error and Changed.
+
+        What came to be later stays: no row of that time names it.
+        """
+        there = self.there[key]
+        then = self.within(there)
+        if then is None or then is there[-1]:
+            return True
+        if not all(entry.size is None or self.readable(entry) for entry in (then, there[-1])):
+            # nothing else has it: it stays as it is, and the audit says what lacks it
+            self.count(unreadable=sure)
+            return sure
+        self.cover(then, there[-1])
+        return True
+
+    def within(self, there):
+        """Return the newest of `there` that came after the backup and not after `until`, or None: the backup has what readers got then."""
+        return next((entry for entry in reversed(there) if self.taken < entry.time <= self.until), None)
+
+    def cover(self, then, last):
+        """See that readers get `then` and not `last`, which both are on the server. Raises S3Error and Changed."""
+        if then.size is None and last.size is not None:
+            self.again.remove(then.key)
+        elif then.size is not None and (last.size is None or self.sha256(then) != self.sha256(last)):
+            self.copy(self.again, then, self.sha256(then))
 
     def kept(self, entry):
         """Return whether the backup has a version of the server, or nothing is in it."""
@@ -188,9 +184,13 @@ class Restore:
         if entry.size is None:
             self.transfer.remove(entry.key)
             return
-        _version, found = self.transfer.copy(entry)
-        if found != self.records[entry.key, entry.version]["sha256"]:
-            raise S3Error(f"what was written has SHA-256 {found}, and the backup says another")
+        self.copy(self.transfer, entry, self.records[entry.key, entry.version]["sha256"])
+
+    def copy(self, transfer, entry, wanted):
+        """Write the content of one version, whose SHA-256 is `wanted`. Raises S3Error and Changed."""
+        _version, found = transfer.copy(entry)
+        if found != wanted:
+            raise S3Error(f"what was written has SHA-256 {found} instead of {wanted}")
         self.count(written=1, written_bytes=entry.size)
 
     def drop(self, entry):
@@ -205,13 +205,16 @@ class Restore:
                 self.counts[name] += count
 
 
-def run(catalog, name, target, workers):
-    """Restore the objects of backup `name`; return counts. Raises BackupError."""
-    # A restored cluster has the object store's metadata of its own time, which is right wherever the content can be read. A dump has not:
-    # MLflow's rows go back, and the objects with them.
-    cover = catalog.read(name)["engine"] == "dump"
+def run(catalog, name, target, workers, when=""):
+    """Restore the objects of backup `name`; return counts. Raises BackupError.
+
+    `when`: what readers get in the end of a key that was written or deleted since the backup: "" what they get now, "backup" what the
+    backup has, and what they got at a time (ISO 8601) after the backup.
+    """
+    taken = moment(catalog.read(name)["point"]["time"])
+    until = moment(when) if when not in ("", "backup") else taken if when else None
     try:
-        restore = Restore(catalog.vault, list(catalog.objects(name)), target, workers, cover)
+        restore = Restore(catalog.vault, list(catalog.objects(name)), target, workers, taken, until)
         counts = restore.run()
     except S3Error as error:
         raise BackupError(f"the object store: {error}") from None

@@ -109,10 +109,13 @@ def databases(settings, request):
 
 
 def objects(settings, request):
-    """Bring the object store to what the backup says. Returns counts. Raises BackupError."""
+    """Bring the object store to what the backup, and the time to which the server was restored, say. Returns counts. Raises BackupError."""
     with alone(settings, "restore"):
         catalog = Catalog(settings.vault(request["installation"]))
-        return objects_restore.run(catalog, request["backup"], settings.s3(), settings.workers)
+        # names that came back with the server are those of its time, and right wherever the content can be read
+        came_back = settings.object_store["names_in_postgresql"] and catalog.read(request["backup"])["engine"] == "base"
+        when = "" if came_back else request["time"]
+        return objects_restore.run(catalog, request["backup"], settings.s3(), settings.workers, when)
 
 
 def whole(settings, request):
@@ -121,7 +124,7 @@ def whole(settings, request):
         found = dumps.replace(settings, request)
         catalog = Catalog(settings.vault(found["installation"]))
         try:
-            done = objects_restore.run(catalog, found["backup"], settings.s3(), settings.workers)
+            done = objects_restore.run(catalog, found["backup"], settings.s3(), settings.workers, found["time"])
         except BackupError as error:
             # until here the platform could go on as it was
             raise BackupError(f"the databases are restored, and not all objects: {error}") from None
@@ -162,9 +165,9 @@ def _blobs_stay(settings, found, request):
     """Return whether the blobs that there are, are those that the restored metadata names.
 
     They are where this very installation's cluster is restored, and they were not lost: only what came later is in them besides. In a
-    cluster the role looks, whether the volumes are older than the backup. A server outside keeps its names itself.
+    cluster the role looks, whether the volumes are older than the backup. MinIO and a server outside keep their names themselves.
     """
-    if not settings.pod and not settings.object_store["data"]:
+    if not settings.object_store["names_in_postgresql"]:
         return True
     if settings.pod:
         made = request.get("blobs") or []
