@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import os
+import time
 
 import pytest
 from lib import platform_clients as clients
 from lib.cluster_platform import ClusterPlatform, explained
 from lib.s3_buckets import bodies
+from test_cluster_log import VARIABLES
 
 BUCKET = "mlflow-artifacts"
 PLAYBOOK = "playbooks/migrate_object_store.yml"
@@ -78,6 +81,7 @@ def test_there_and_back(platform, outside):
 
     removed_when_told(platform, variables, old_url)
     assert platform.artifact(run_id, "model.bin") == model
+    as_it_was_at(platform, there, variables, run_id)
 
     # back, to a SeaweedFS that is made anew
     platform.run(PLAYBOOK).ok()
@@ -86,6 +90,28 @@ def test_there_and_back(platform, outside):
     assert bodies(platform.s3(), BUCKET, KEY) == history
     assert platform.artifact(run_id, "model.bin") == model and platform.artifact(run_id, "later.bin") == b"later"
     platform.run().unchanged()
+
+
+def as_it_was_at(platform, there, variables, run_id):
+    """A base backup goes back to a time between two changes, and objects with it whose names are at the server outside."""
+    backups = {**variables, **VARIABLES, "backup_restore_confirm": platform.namespace}
+    before = platform.artifact(run_id, "model.bin")
+    platform.run(extra=backups).ok()
+    platform.run("playbooks/backup.yml", extra=backups).ok()
+    platform.put_artifact(run_id, "model.bin", b"as it was")
+    # whole seconds are what a server says of its versions
+    time.sleep(1.5)
+    then = datetime.datetime.now(datetime.timezone.utc)
+    time.sleep(1.5)
+    platform.put_artifact(run_id, "model.bin", b"too late")
+    there.delete_object(Bucket=BUCKET, Key=f"artifacts/0/{run_id}/artifacts/later.bin")
+    for when, expected in ((then.isoformat(), b"as it was"), ("backup", before)):
+        platform.run("playbooks/restore.yml", extra={**backups, "backup_restore_time": when}).ok()
+        platform.wait_until_up()
+        assert platform.artifact(run_id, "model.bin") == expected
+        assert platform.artifact(run_id, "later.bin") == b"later"
+    platform.run(extra=variables).ok()
+    platform.cluster.core.delete_namespaced_persistent_volume_claim("mlops-backup", platform.namespace)
 
 
 def removed_when_told(platform, variables, old_url):

@@ -108,7 +108,7 @@ def test_there_and_back(platform, outside):
 
 
 def kept_by_backups(platform, variables, there, model):
-    """With the objects at a server outside too a backup is taken and rehearsed; what is lost comes back, and objects go back with the rows."""
+    """A backup with the objects at a server outside is rehearsed, what is lost comes back, and objects go back with the rows."""
     backups = {**variables, "mlops_backup": True, "mlops_backup_wal_seconds": 5, "backup_restore_confirm": str(platform.data_dir)}
     try:
         platform.run("playbooks/backup.yml", extra={**variables, "backup_engine": "dump"}).ok()
