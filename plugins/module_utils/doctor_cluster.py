@@ -69,6 +69,11 @@ def items(facts, name):
     return found
 
 
+def listed(facts, name):
+    """Return the objects of a list, none where it could not be read: for whoever can do without them."""
+    return (facts.get(name) or (None, ""))[0] or []
+
+
 def condition(entry, kind):
     """Return an object's condition of a kind, {} where it has none."""
     return next((one for one in (entry.get("status") or {}).get("conditions") or [] if one["type"] == kind), {})

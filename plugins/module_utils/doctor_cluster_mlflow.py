@@ -9,9 +9,9 @@ import time
 from ansible_collections.mlops.platform.plugins.module_utils import cluster_clients, doctor_cluster
 from ansible_collections.mlops.platform.plugins.module_utils.cluster import ClusterError
 from ansible_collections.mlops.platform.plugins.module_utils.cluster_forward_target import is_ready
-from ansible_collections.mlops.platform.plugins.module_utils.doctor import UP, NotApplicable, NotChecked, error
+from ansible_collections.mlops.platform.plugins.module_utils.doctor import UP, NotApplicable, NotChecked
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_look import get
-from ansible_collections.mlops.platform.plugins.module_utils.doctor_mlflow import READS, answered, through
+from ansible_collections.mlops.platform.plugins.module_utils.doctor_mlflow import LEADS_NOWHERE, READS, answered, of_public_name, through
 from ansible_collections.mlops.platform.plugins.module_utils.doctor_place import secret
 
 COMPONENT, PORT, CONTAINER = "mlflow", 5000, "mlflow"
@@ -76,11 +76,11 @@ def addresses(plan, lists):
         return []
     names = list(server["names"])
     if not names and server["expose"] == "loadbalancer":
-        services = [one for one in (lists.get("services") or (None, ""))[0] or [] if one["metadata"]["name"] == server["name"]]
+        services = [one for one in doctor_cluster.listed(lists, "services") if one["metadata"]["name"] == server["name"]]
         given = [entry for one in services for entry in ((one.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []]
         names = [entry.get("hostname") or entry.get("ip") for entry in given]
     if not names and server["expose"] == "nodeport":
-        nodes = (lists.get("nodes") or (None, ""))[0] or []
+        nodes = doctor_cluster.listed(lists, "nodes")
         found = [entry for node in nodes for entry in (node.get("status") or {}).get("addresses") or []]
         names = [entry["address"] for entry in found if entry["type"] in ("ExternalIP", "InternalIP")]
     return [(name, server["public_port"]) for name in dict.fromkeys(names) if name]
@@ -92,15 +92,11 @@ def entry_point(plan, facts):
         raise NotApplicable("mlflow_expose is cluster: nothing outside of the cluster reaches MLflow")
     if not facts["entry"]:
         raise NotChecked("mlops_public_names has no name, and the cluster's own is not read: make verify uses it")
+    port = plan["mlflow"]["public_port"]
+    remedy = f"see that the name leads to the cluster's entry point from here, and what that says (mlflow_expose); then {UP}"
     for host, answer in facts["entry"]:
-        url = f"https://{host}" + (f":{plan['mlflow']['public_port']}" if plan["mlflow"]["public_port"] != HTTPS else "")
-        status = answer["status"]
-        if status == 403 and "host" in answer["body"].lower():
-            remedy = f"put {host} into mlops_public_names (or mlflow_extra_allowed_hosts) and run {UP}"
-            yield error("mlflow-host-refused", f"MLflow refuses the public name {host}", remedy, answer["said"], host)
-        elif status is None or status in (404, 502, 503, 504):
-            remedy = f"see that the name leads to the cluster's entry point from here, and what that says (mlflow_expose); then {UP}"
-            yield error("ingress-failing", f"{url} does not lead to MLflow: {status or 'no answer'}", remedy, answer["said"], host)
+        # 503 is what an entry point says that has no pod to go to
+        yield from of_public_name(host, host + (f":{port}" if port != HTTPS else ""), answer, remedy, (*LEADS_NOWHERE, 503))
 
 
 def clients(behind, plan):

@@ -32,10 +32,13 @@ class Behind:
         """`params`: the module's; `given`: {name: value} of secrets that no Secret has, as those of a server outside."""
         self.params, self.given = params, {name: value for name, value in (given or {}).items() if value}
         self.facts = None
+        self._cluster = None
 
     def connection(self):
-        """Return a connection to the API server. Raises ClusterError."""
-        return Cluster(self.params)
+        """Return the connection to the API server, which is one for all layers. Raises ClusterError."""
+        if self._cluster is None:
+            self._cluster = Cluster(self.params)
+        return self._cluster
 
     def lists(self, plan):
         """Return what the API says (doctor_cluster.look), asked once; the plan knows the platform's secrets then."""
@@ -45,7 +48,7 @@ class Behind:
             except ClusterError as error:
                 self.facts = {"unreachable": error.what, "remedy": error.remedy}
             plan.update(held={**self.given}, held_in={})
-            for secret in (self.facts.get("secrets") or (None, ""))[0] or []:
+            for secret in doctor_cluster.listed(self.facts, "secrets"):
                 if secret["metadata"]["name"].endswith(OWN_SECRETS):
                     for key in secret.get("data") or {}:
                         plan["held_in"][key] = secret["metadata"]["name"]
@@ -61,10 +64,10 @@ class Behind:
     @contextlib.contextmanager
     def way(self, plan, port, service=None, pod=None):
         """Open a way to a port of a Service or a pod; gives {"host", "port"}. Raises ClusterError, or NotChecked for want of rights."""
-        wanted = {"namespace": plan["namespace"], "service": service, "pod": pod, "selector": None, "port": port, "session": "doctor"}
-        params = {**connection_params(self.params), **wanted, "direct": None, "timeout": WAIT, "idle_seconds": IDLE}
+        target = {"namespace": plan["namespace"], "service": service, "pod": pod, "selector": None, "port": port}
+        how = {"session": "doctor", "direct": None, "timeout": WAIT, "idle_seconds": IDLE}
         # the options that are not set have their places too
-        params = {**self.params, **params}
+        params = {**self.params, **connection_params(self.params), **target, **how}
         state = state_of(params)
         try:
             found = start(params, state)
@@ -81,20 +84,28 @@ class Behind:
         """Run a program in a pod; return (exit code, stdout, stderr). Raises ClusterError."""
         return cluster_exec.run(self.connection(), plan["namespace"], pod, container, argv)
 
+    @contextlib.contextmanager
+    def to_database(self, plan):
+        """Open a way to PostgreSQL where a Service leads to it; gives the plan with its address from here. Raises as way()."""
+        server = plan["postgresql"]
+        if not server["service"]:
+            yield plan
+            return
+        with self.way(plan, server["port"], service=server["service"]) as found:
+            yield {**plan, "postgresql": {**server, "host": found["host"], "port": found["port"]}}
+
     def database(self, plan):
         """Look at PostgreSQL (doctor_postgresql)."""
         self.with_secrets(plan)
         server = plan["postgresql"]
-        if not server["service"]:
-            facts = doctor_postgresql.look(plan)
-            if not facts["reached"]:
-                raise NotChecked(f"{server['host']}:{server['port']} is not reached from here ({facts['said']}); the pods may reach it")
-            return facts
         try:
-            with self.way(plan, server["port"], service=server["service"]) as found:
-                return doctor_postgresql.look({**plan, "postgresql": {**server, "host": found["host"], "port": found["port"]}})
+            with self.to_database(plan) as reached:
+                facts = doctor_postgresql.look(reached)
         except ClusterError as error:
             return {"reached": False, "said": error.what, "driver": True, "logins": {}, "server": None, "public_schema": {}}
+        if not server["service"] and not facts["reached"]:
+            raise NotChecked(f"{server['host']}:{server['port']} is not reached from here ({facts['said']}); the pods may reach it")
+        return facts
 
     def storage(self, plan):
         """Look at the object store (doctor_storage)."""
@@ -126,10 +137,10 @@ def decoded(secret, key):
 def environment(facts, name):
     """Return {variable: value} of the ConfigMap and the Secret `name`: what the pods get from both."""
     found = {}
-    for entry in (facts.get("configmaps") or (None, ""))[0] or []:
+    for entry in doctor_cluster.listed(facts, "configmaps"):
         if entry["metadata"]["name"] == name:
             found.update(entry.get("data") or {})
-    for entry in (facts.get("secrets") or (None, ""))[0] or []:
+    for entry in doctor_cluster.listed(facts, "secrets"):
         if entry["metadata"]["name"] == name:
             found.update({key: decoded(entry, key) for key in entry.get("data") or {}})
     return found

@@ -25,7 +25,7 @@ WORD = 16
 def hidden(facts, given, user):
     """Return the needles (doctor_redact) of what the platform's Secrets hold, and of `given`."""
     found = {name: doctor_redact.lines_of(value) for name, value in given.items() if value}
-    secrets = (facts.get("secrets") or (None, ""))[0] or []
+    secrets = doctor_cluster.listed(facts, "secrets")
     # a value that stands in several is called by where it is from
     for secret in sorted(secrets, key=lambda one: not one["metadata"]["name"].endswith(OWN_SECRETS)):
         for key in secret.get("data") or {}:
@@ -81,11 +81,8 @@ def logs(cluster, namespace, pods, limit):
 
 def settings(behind, plan):
     """Return PostgreSQL's settings, or why they cannot be had."""
-    server = plan["postgresql"]
-    if not server["service"]:
-        return doctor_support.settings(plan)
-    with behind.way(plan, server["port"], service=server["service"]) as found:
-        return doctor_support.settings({**plan, "postgresql": {**server, "host": found["host"], "port": found["port"]}})
+    with behind.to_database(plan) as reached:
+        return doctor_support.settings(reached)
 
 
 def collect(behind, plan, wanted):

@@ -22,6 +22,8 @@ READS = "/api/2.0/mlflow/experiments/search?max_results=1"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts?path=mlops-platform-doctor"
 # What everybody tries first. MLflow itself refuses its administrator the first of them from 3.17 on: then it is mlflow-admin-refused.
 DEFAULTS = ("password1234", "password", "changeme1234")
+# statuses with which an entry point says that no MLflow has answered it
+LEADS_NOWHERE = (404, 502, 504)
 # exit codes of mlflow_schema.py
 EMPTY, BEHIND, NEWER, UNREACHABLE, FOREIGN, CONFIG = 10, 11, 12, 13, 14, 16
 GATE = 'set -a; . "$1"; set +a; shift; exec "$@"'
@@ -127,23 +129,17 @@ def entry_point(plan, facts):
         )
     for name, asked in facts["entry"].items():
         for header, answer in asked:
-            status = answer["status"]
-            if status == 403 and "host" in answer["body"].lower():
-                yield error(
-                    "mlflow-host-refused",
-                    f"MLflow refuses the public name {header}",
-                    f"put {name} into mlops_public_names (or mlflow_extra_allowed_hosts) and run {UP}",
-                    answer["said"],
-                    name,
-                )
-            elif status is None or status in (404, 502, 504):
-                yield error(
-                    "ingress-failing",
-                    f"https://{header} does not lead to MLflow: {status or 'no answer'}",
-                    f"{UP}; the log of the service traefik says why",
-                    answer["said"],
-                    name,
-                )
+            yield from of_public_name(name, header, answer, f"{UP}; the log of the service traefik says why")
+
+
+def of_public_name(name, header, answer, remedy, failing=LEADS_NOWHERE):
+    """Yield what is wrong with the answer under a public name, asked for as `header`. `failing`: statuses that are not MLflow's own."""
+    status = answer["status"]
+    if status == 403 and "host" in answer["body"].lower():
+        mend = f"put {name} into mlops_public_names (or mlflow_extra_allowed_hosts) and run {UP}"
+        yield error("mlflow-host-refused", f"MLflow refuses the public name {header}", mend, answer["said"], name)
+    elif status is None or status in failing:
+        yield error("ingress-failing", f"https://{header} does not lead to MLflow: {status or 'no answer'}", remedy, answer["said"], name)
 
 
 def drained(plan, facts):
