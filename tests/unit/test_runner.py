@@ -135,8 +135,9 @@ def test_a_platform_that_is_to_be_kept_is_not_ended(run, tmp_path, monkeypatch):
         assert done.returncode == 0 and "left a process behind" not in done.stdout
         assert alive(marker)
     finally:
+        # the shell, which begins a session, and what it waits for
         for pid in alive(marker):
-            os.kill(pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)
 
 
 def test_the_longest_tiers_start_first_and_three_at_once(run):
