@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from lib.backup_program import complete, settings
-from mlops_backup import recovery, restore
+from mlops_backup import exchange, recovery, restore
 from mlops_backup.problems import BackupError
 
 NAME, NUMBER = "20260101T000000Z", "4711"
@@ -111,8 +111,47 @@ def test_what_a_killed_one_left_does_not_take_the_room_of_the_next(found, monkey
     assert there(found) == {"17": "old"}
 
 
+@pytest.mark.parametrize("call", range(2))
+def test_one_that_is_killed_while_they_change_places_leaves_a_whole_cluster_there(found, monkeypatch, call):
+    """A server that found nothing in the place of its data would make an empty cluster, which looks like one that has lost everything."""
+    Recovered(monkeypatch)
+    data, calls = Path(found.postgresql["data"]), []
+
+    def killed(made):
+        def step(*words):
+            calls.append(words)
+            if len(calls) == call + 1:
+                raise SystemExit(137)
+            return made(*words)
+
+        return step
+
+    monkeypatch.setattr(Path, "rename", killed(Path.rename))
+    monkeypatch.setattr(exchange, "exchange", killed(exchange.exchange))
+    # who is killed takes nothing away
+    monkeypatch.setattr(restore, "_draft", contextlib.nullcontext)
+    with pytest.raises(SystemExit):
+        restore.databases(found, {})
+    assert len(calls) == call + 1
+    assert (data / "PG_VERSION").read_text() == "old"
+    assert sorted(there(found).values()) == ["new", "old"]
+
+
+def test_a_file_system_that_knows_no_exchange_takes_two_steps(found, monkeypatch):
+    Recovered(monkeypatch)
+    monkeypatch.setattr(exchange, "exchange", lambda *_paths: False)
+    restore.databases(found, {})
+    assert there(found) == {"17": "new", "replaced": "old"}
+
+
+def test_what_cannot_be_exchanged_is_told(tmp_path):
+    (tmp_path / "one").mkdir()
+    with pytest.raises(FileNotFoundError, match="other"):
+        exchange.exchange(tmp_path / "one", tmp_path / "other")
+
+
 def test_a_cluster_that_only_was_not_put_in_its_place_stays_until_it_is_made_anew(found, monkeypatch):
-    """One that was killed between the two renames: nothing is in the place of the data."""
+    """One that was killed between the two steps that some file systems need: nothing is in the place of the data."""
     data, step = Path(found.postgresql["data"]), Recovered(monkeypatch, "room", BackupError("make room"))
     aside = data.with_name("replaced-20260101T000000Z")
     aside.mkdir()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mlops_backup import addresses, database, dumps, follow, objects_restore, pod, recovery, state, wal
 from mlops_backup.catalog import Catalog, moment
+from mlops_backup.exchange import put
 from mlops_backup.lock import alone, held, look
 from mlops_backup.plan import plan
 from mlops_backup.problems import BackupError
@@ -192,11 +193,11 @@ def _replace(settings, restored, data, keep):
     aside.mkdir(mode=0o700)
     (aside / "README").write_text("What a restore replaced. Remove it when you are sure that nothing of it is needed.\n", encoding="utf-8")
     blobs = [] if keep or settings.pod else [Path(settings.object_store["data"], name) for name in ("volume", "master")]
-    for path in [data, *blobs]:
+    for path in blobs:
         if path.exists():
-            path.rename(aside / (path.name if path != data else "postgresql"))
+            path.rename(aside / path.name)
     data.parent.mkdir(mode=0o700, exist_ok=True)
-    restored.rename(data)
+    put(restored, data, aside / "postgresql")
     for path in blobs:
         path.mkdir(mode=0o700, parents=True)
     for folder in (aside, data.parent, aside.parent):
