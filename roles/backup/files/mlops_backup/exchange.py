@@ -31,7 +31,8 @@ def exchange(one, other):
 def put(new, place, old):
     """Put the directory `new` in the `place` of another, which goes to the free name `old`. Raises OSError.
 
-    All are on one file system. Whoever is killed on the way leaves a whole directory in the place: a server that finds none there would make an empty one.
+    All are on one file system. Whoever is killed on the way leaves a whole directory in the place: a server that finds none there would
+    make an empty one.
     """
     if not place.exists():
         new.rename(place)
