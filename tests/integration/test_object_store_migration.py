@@ -119,9 +119,8 @@ def kept_by_backups(platform, variables, there, model):
         as_it_was_at(platform, there, backups)
         # the newest state, with versions lost for good: nothing that was written since is covered
         upload(platform, "new.bin", b"newest")
-        for entry in there.list_object_versions(Bucket=BUCKET, Prefix="artifacts/0/migration/")["Versions"]:
-            if entry["Key"].endswith(("model.bin", "later.bin")):
-                there.delete_object(Bucket=BUCKET, Key=entry["Key"], VersionId=entry["VersionId"])
+        for name in ("model.bin", "later.bin"):
+            lose(there, f"artifacts/0/migration/{name}")
         platform.run("playbooks/restore.yml", extra=backups).ok()
         assert platform.answers()
         assert download(platform, "model.bin") == model and download(platform, "later.bin") == b"later"
@@ -182,10 +181,14 @@ def given_back_when_the_end_fails(platform, variables, there, old_url):
     message = run.failed[-1]
     assert "theirs: not at the source" in message and "MLflow runs on the old store again" in message, message
     assert settings(platform) == old_url and platform.answers()
-    there.delete_object(Bucket=BUCKET, Key="theirs")
+    lose(there, "theirs")
+
+
+def lose(there, key):
+    """Remove all versions and delete markers of a key: of a marker that stays it would be one that somebody has deleted."""
     for kind in ("Versions", "DeleteMarkers"):
-        for entry in there.list_object_versions(Bucket=BUCKET, Prefix="theirs").get(kind, []):
-            there.delete_object(Bucket=BUCKET, Key="theirs", VersionId=entry["VersionId"])
+        for entry in there.list_object_versions(Bucket=BUCKET, Prefix=key).get(kind, []):
+            there.delete_object(Bucket=BUCKET, Key=key, VersionId=entry["VersionId"])
 
 
 def kept_private(platform):
