@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -301,6 +302,22 @@ def test_the_other_container_gets_the_log_from_this_one(settings, recovery):
     # PostgreSQL ends a recovery at once where the code is above 125
     assert damaged.returncode == wal.DAMAGED > 125 and "truncated" in damaged.stderr
     assert list(recovery.place.glob("*")) == [recovery.place / "archived"]
+
+
+def test_a_disk_that_is_full_for_a_moment_ends_no_recovery(settings, recovery, monkeypatch):
+    """The server waits for an answer as long as it takes: nobody who could give one may have ended."""
+    manifest, write, full = complete(settings), Path.write_text, [True, True]
+    segment(settings, 3)
+
+    def fails(path, text, **options):
+        if path.suffix == ".new" and full:
+            full.pop()
+            raise OSError(28, "No space left on device")
+        return write(path, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", fails)
+    assert asked(recovery.fetches(manifest), recovery, "000000010000000000000003").returncode == 0
+    assert not full and list(recovery.place.glob("*")) == [recovery.place / "archived"]
 
 
 def test_what_a_recovery_archives_itself_comes_to_the_destination_at_its_end(settings, recovery):

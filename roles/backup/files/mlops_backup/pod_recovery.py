@@ -6,6 +6,7 @@ puts beside them, and `keep_archived` takes it to the destination.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 import time
@@ -73,15 +74,22 @@ class PodRecovery(PrivateServer):
         """Bring what is asked for, one after the other as the server asks, as long as this process lives."""
         while True:
             time.sleep(LOOK_SECONDS)
-            for asked in self.place.glob("*.asked"):
-                name = asked.name.removesuffix(".asked")
-                try:
-                    place = Path(asked.read_text(encoding="utf-8").rstrip("\n"))
-                    code = 0 if wal.fetch(self.settings, manifest["installation"], name, place, wal.of(manifest)) else 1
-                except (BackupError, OSError) as error:
-                    (self.place / f"{name}.said").write_text(f"{error}\n", encoding="utf-8")
-                    code = wal.DAMAGED
-                asked.unlink()
-                new = self.place / f"{name}.new"
-                new.write_text(f"{code}\n", encoding="ascii")
-                new.replace(self.place / f"{name}.code")
+            # where a disk is full nothing can be said either: the next look does it again, or fails as this one
+            with contextlib.suppress(OSError):
+                for asked in self.place.glob("*.asked"):
+                    self._give(manifest, asked)
+
+    def _give(self, manifest, asked):
+        """Bring the file that `asked` is about to its place, and say how that ended. Raises OSError where that cannot be said."""
+        name = asked.name.removesuffix(".asked")
+        try:
+            place = Path(asked.read_text(encoding="utf-8").rstrip("\n"))
+            code = 0 if wal.fetch(self.settings, manifest["installation"], name, place, wal.of(manifest)) else 1
+        except (BackupError, OSError) as error:
+            (self.place / f"{name}.said").write_text(f"{error}\n", encoding="utf-8")
+            code = wal.DAMAGED
+        new = self.place / f"{name}.new"
+        new.write_text(f"{code}\n", encoding="ascii")
+        # the server may ask for the same file again as soon as it has the code
+        asked.unlink()
+        new.replace(self.place / f"{name}.code")
