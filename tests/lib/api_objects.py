@@ -1,4 +1,4 @@
-"""A stand-in for an API server that keeps objects: lists, reads, patches and deletes them, and tells what it serves."""
+"""A stand-in for an API server that keeps objects: lists, reads, creates, patches and deletes them, and tells what it serves."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ObjectServer(ApiServer):
         }
         for version, found in self.kinds.items():
             path = f"/apis/{version}" if "/" in version else f"/api/{version}"
-            verbs = ["get", "list", "patch", "delete", "deletecollection"]
+            verbs = ["get", "list", "create", "patch", "delete", "deletecollection"]
             resources = [
                 {"name": plural(kind), "singularName": kind.lower(), "kind": kind, "namespaced": True, "verbs": verbs} for kind in found
             ]
@@ -74,10 +74,29 @@ class ObjectServer(ApiServer):
         return super().find(asked)
 
     def _many(self, asked, version, kind):
+        if asked.method == "POST":
+            return self.made(asked, version, kind)
         found = [one for one in self.objects if (one["apiVersion"], one["kind"]) == (version, kind) and self._taken(one, asked.query)]
         if asked.method == "DELETE" and not asked.query.get("dryRun"):
             self._remove(found)
         return {"kind": f"{kind}List", "apiVersion": version, "metadata": {"resourceVersion": "1"}, "items": found}
+
+    def made(self, asked, version, kind):
+        """Answer a request that creates an object. A test may put another one in its place, that refuses."""
+        if asked.query.get("dryRun"):
+            return asked.body
+        item = copy.deepcopy(asked.body)
+        metadata = item.pop("metadata")
+        made = self.put(
+            version,
+            kind,
+            metadata["name"],
+            metadata.get("labels"),
+            metadata=metadata,
+            **{key: value for key, value in item.items() if key not in ("apiVersion", "kind")},
+        )
+        self.react()
+        return made
 
     @staticmethod
     def _taken(item, query):
