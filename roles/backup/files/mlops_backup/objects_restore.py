@@ -5,6 +5,7 @@ The versions themselves are written by the code that copies buckets between serv
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 
@@ -18,8 +19,9 @@ from mlops_backup.objects import digest
 from mlops_backup.objects_kept import Kept
 from mlops_backup.problems import BackupError
 
-# seconds until what could not be read is read once more: a store that was away, or is on its way up, has lost nothing
-PATIENCE = 5
+# Seconds until what could not be read is read once more: a store that was away, or is on its way up, has lost nothing. They are two
+# minutes in all, in which a cluster has started a pod anew.
+PAUSES = (5, 15, 40, 60)
 
 
 def newer(catalog, name, target):
@@ -58,18 +60,18 @@ class Restore:
 
     def run(self):
         """Restore every key. Raises BackupError when one could not be, and S3Error where the server does not answer any more."""
-        self._twice(self.one, self.wanted)
+        self._patiently(self.one, self.wanted)
         if self.until:
-            self._twice(self.later, self.there.keys() - self.wanted.keys())
+            self._patiently(self.later, self.there.keys() - self.wanted.keys())
         return self.counts
 
-    def _twice(self, work, keys):
-        """Do `work` for all `keys`, and once more, `sure`, for those for which it says that it is not done."""
-        doubtful = self._each(work, sorted(keys))
-        if doubtful:
+    def _patiently(self, work, keys):
+        """Do `work` for all `keys`, and again for those for which it says that it is not done, `sure` at the last time."""
+        doubtful, pauses = self._each(work, sorted(keys)), list(PAUSES)
+        while doubtful:
             self.reach()
-            time.sleep(PATIENCE)
-            self._each(lambda key: work(key, sure=True), doubtful)
+            time.sleep(pauses.pop(0))
+            doubtful = self._each(functools.partial(work, sure=not pauses), doubtful)
 
     def _each(self, work, keys):
         """Do `work` for all `keys`; return those for which it says that it is not done. Raises BackupError when one could not be."""
