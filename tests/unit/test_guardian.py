@@ -130,7 +130,9 @@ def test_end_sends_nothing_to_a_service_that_ends_by_itself(guardian, data_dir, 
     record(data_dir, "service", service.pid)
     killed, send = [], os.kill
     # the pause of the loop is when the service ends
-    monkeypatch.setattr(guardian.time, "sleep", lambda _seconds: (send(service.pid, signal.SIGTERM), service.wait()))
+    monkeypatch.setattr(
+        guardian.time, "sleep", lambda _seconds: service.poll() is None and (send(service.pid, signal.SIGTERM), service.wait())
+    )
     monkeypatch.setattr(guardian.os, "kill", lambda pid, _number: killed.append(pid))
     guardian.end(str(data_dir))
     monkeypatch.undo()
