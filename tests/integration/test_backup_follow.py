@@ -89,7 +89,12 @@ class Pod:
             "archive": True,
             "wal_seconds": 1,
             "postgresql": {**login, "data": str(self.server.data), "run": str(self.data / "run")},
-            "object_store": {"endpoint_url": connection["endpoint_url"], "region": "us-east-1", "bucket": BUCKET},
+            "object_store": {
+                "endpoint_url": connection["endpoint_url"],
+                "region": "us-east-1",
+                "bucket": BUCKET,
+                "names_in_postgresql": False,
+            },
             "versions": {},
             "variables": {},
         }
