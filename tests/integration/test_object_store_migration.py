@@ -13,7 +13,7 @@ import uuid
 import pytest
 from lib import platform_clients as clients
 from lib.long_tests import LONG
-from lib.s3_buckets import bodies
+from lib.s3_buckets import bodies, versions
 from lib.s3_second import second_server
 
 BUCKET = "mlflow-artifacts"
@@ -186,9 +186,8 @@ def given_back_when_the_end_fails(platform, variables, there, old_url):
 
 def lose(there, key):
     """Remove all versions and delete markers of a key: of a marker that stays it would be one that somebody has deleted."""
-    for kind in ("Versions", "DeleteMarkers"):
-        for entry in there.list_object_versions(Bucket=BUCKET, Prefix=key).get(kind, []):
-            there.delete_object(Bucket=BUCKET, Key=key, VersionId=entry["VersionId"])
+    for entry in sum(versions(there, BUCKET, key), []):
+        there.delete_object(Bucket=BUCKET, Key=key, VersionId=entry["VersionId"])
 
 
 def kept_private(platform):

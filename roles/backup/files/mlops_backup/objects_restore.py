@@ -41,7 +41,7 @@ def listed(target):
 class Restore:
     """The restore of one bucket."""
 
-    def __init__(self, vault, records, target, workers, taken=None, until=None):
+    def __init__(self, vault, records, target, workers, taken, until):
         """Restore `records`, of a backup `taken` at a time, to `target`. `until`: the time whose content readers get, None for now's."""
         self.vault, self.target, self.workers, self.lock = vault, target, workers, threading.Lock()
         self.taken, self.until = taken, until
